@@ -1,0 +1,131 @@
+"""What there is in the mesh: an immutable snapshot.
+
+Control loops build a new `Catalog` and swap the reference; the request path only reads. A model that has not changed is
+the same object in the next snapshot, so whoever keeps something per model finds what changed by comparing references.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+__all__ = ["EMPTY", "Catalog", "Model", "Replica", "State"]
+
+
+class State(StrEnum):
+    """What a replica says of itself. Only `serving` takes new requests."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One running copy of a model: one model in one Triton.
+
+    A Triton that holds three models is three replicas with the same `id`, one under each model.
+    """
+
+    model: str
+    id: str  # unique within the model; the same for all models of one Triton
+    host: str
+    port: int  # gRPC (Open Inference Protocol)
+    state: State = State.SERVING
+    versions: tuple[str, ...] = ()  # ready versions, oldest first; the first answers where a request names none
+    http_port: int = 0  # REST port of the same server, 0: none
+    weight: float = 1.0  # share of the traffic relative to its peers, > 0
+    locality: str = ""  # "region/zone"
+    generation: int = 0  # grows with each start of the process behind it
+    healthy: bool = True  # the registry's verdict (Consul's check); the replica's own word is `state`
+    check: str = ""  # "host:port" of a grpc.health.v1 service that answers for it, "": none
+
+    @property
+    def address(self) -> str:
+        """host:port of its gRPC server; IPv6 in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def default_version(self) -> str:
+        """The version that answers where a request names none: the oldest, so that adding one moves no traffic."""
+        return self.versions[0] if self.versions else ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether new requests may go to it, as far as the registry knows."""
+        return self.state is State.SERVING and self.healthy
+
+    def serves(self, version: str) -> bool:
+        return not version or version in self.versions
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model's replicas, ordered by id."""
+
+    name: str
+    replicas: tuple[Replica, ...]
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Every version that some replica serves, oldest first."""
+        return tuple(sorted({v for r in self.replicas for v in r.versions}, key=version_key))
+
+    @property
+    def ready(self) -> bool:
+        return any(replica.usable for replica in self.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All models by name.
+
+    `index` grows with every change as its source counts them; `fresh` is False while the source cannot be reached and
+    this is the last good snapshot.
+    """
+
+    models: Mapping[str, Model] = field(default_factory=lambda: MappingProxyType({}))
+    index: int = 0
+    fresh: bool = True
+
+    def near(self, name: str, limit: int = 3) -> list[str]:
+        """Names that look like `name`, best first: for error messages."""
+        folded = {known.lower(): known for known in self.models}
+        return [folded[match] for match in difflib.get_close_matches(name.lower(), folded, limit, 0.5)]
+
+    @staticmethod
+    def build(replicas: Iterable[Replica], previous: Catalog | None = None, *, fresh: bool = True) -> Catalog:
+        """A catalog of these replicas that shares every unchanged `Model` with `previous`.
+
+        Where nothing changed at all, `previous` itself is returned.
+        """
+        before = previous.models if previous is not None else {}
+        grouped: dict[str, dict[str, Replica]] = {}
+        for replica in replicas:
+            grouped.setdefault(replica.model, {})[replica.id] = replica
+        models: dict[str, Model] = {}
+        for name in sorted(grouped):
+            members = tuple(grouped[name][key] for key in sorted(grouped[name]))
+            known = before.get(name)
+            models[name] = known if known is not None and known.replicas == members else Model(name, members)
+        unchanged = (
+            previous is not None and len(models) == len(before) and all(models[n] is before.get(n) for n in models)
+        )
+        if previous is not None and unchanged and previous.fresh == fresh:
+            return previous
+        return Catalog(MappingProxyType(models), (previous.index + 1) if previous is not None else 1, fresh)
+
+    def replicas(self) -> Iterable[Replica]:
+        for model in self.models.values():
+            yield from model.replicas
+
+
+def version_key(version: str) -> tuple[int, str]:
+    """Order of versions: Triton's are positive integers, compared as numbers."""
+    return (int(version), "") if version.isdigit() else (0, version)
+
+
+EMPTY = Catalog()
