@@ -42,6 +42,7 @@ class Replica:
     generation: int = 0  # grows with each start of the process behind it
     healthy: bool = True  # the registry's verdict (Consul's check); the replica's own word is `state`
     check: str = ""  # "host:port" of a grpc.health.v1 service that answers for it, "": none
+    problem: str = ""  # why it, or one of its versions, is not serving; for people
 
     @property
     def address(self) -> str:

@@ -6,7 +6,7 @@
     ├── ModelNotFound              NOT_FOUND            names near matches
     ├── NoReplica                  UNAVAILABLE          how many there are and why each is out
     ├── RegistryUnavailable        UNAVAILABLE
-    ├── Exhausted                  RESOURCE_EXHAUSTED   reason "shed", "quota" or "size"; only "shed" may be retried elsewhere
+    ├── Exhausted                  RESOURCE_EXHAUSTED   reason "shed", "quota" or "size"; only "shed" is retried
     ├── DeadlineExceeded           DEADLINE_EXCEEDED    no work is started after it
     ├── Forbidden                  PERMISSION_DENIED
     ├── Unauthenticated            UNAUTHENTICATED
