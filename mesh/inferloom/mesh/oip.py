@@ -1,0 +1,70 @@
+"""The Open Inference Protocol v2 over gRPC, with Triton's extensions: messages and the table of methods.
+
+The messages are tritonclient's: a second copy of the proto package `inference` in one process is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from tritonclient.grpc import service_pb2 as pb
+
+__all__ = ["METHODS", "MODEL_INFER", "MODEL_STREAM_INFER", "SERVICE", "Kind", "Method", "pb"]
+
+SERVICE = "inference.GRPCInferenceService"
+
+
+class Kind(Enum):
+    """Who answers a method."""
+
+    REPLICA = "replica"  # one replica of the model it names
+    STREAM = "stream"  # the same, message by message
+    EVERY_REPLICA = "every replica"  # all of them, summed
+    MESH = "mesh"  # the router itself, from the catalog
+    FORBIDDEN = "forbidden"  # it would change one replica behind the mesh's back, or reach into its machine
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of the service, and the fields of its request that name the model and its version (0: none)."""
+
+    name: str
+    kind: Kind
+    name_field: int = 0
+    version_field: int = 0
+
+    @property
+    def path(self) -> str:
+        return f"/{SERVICE}/{self.name}"
+
+
+_KINDS = {
+    "ServerLive": Kind.MESH,
+    "ServerReady": Kind.MESH,
+    "ServerMetadata": Kind.MESH,
+    "ModelReady": Kind.MESH,
+    "RepositoryIndex": Kind.MESH,
+    "ModelMetadata": Kind.REPLICA,
+    "ModelConfig": Kind.REPLICA,
+    "ModelInfer": Kind.REPLICA,
+    "ModelStreamInfer": Kind.STREAM,
+    "ModelStatistics": Kind.EVERY_REPLICA,
+}  # every other method of the service is forbidden: a new one is shut until somebody has thought about it
+
+
+def _methods() -> dict[str, Method]:
+    table = {}
+    for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods:
+        fields = method.input_type.fields_by_name
+        name = fields.get("model_name") or fields.get("name")
+        version = fields.get("model_version") or fields.get("version")
+        kind = _KINDS.get(method.name, Kind.FORBIDDEN)
+        entry = Method(method.name, kind, name.number if name else 0, version.number if version else 0)
+        table[entry.path] = entry
+    return table
+
+
+METHODS: dict[str, Method] = _methods()
+MODEL_INFER = METHODS[f"/{SERVICE}/ModelInfer"]
+MODEL_STREAM_INFER = METHODS[f"/{SERVICE}/ModelStreamInfer"]

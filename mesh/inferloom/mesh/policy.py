@@ -1,0 +1,85 @@
+"""How a model's traffic is treated: one document, executed by the Python router and compiled for other data planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from inferloom.mesh.errors import ConfigError
+
+__all__ = ["Breaking", "Retrying", "TrafficPolicy"]
+
+
+def _check(condition: bool, where: str, must: str) -> None:
+    if not condition:
+        raise ConfigError(f"policy: {where} must be {must}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """At most `attempts` tries, paid from a budget, so that retries cannot multiply an overload.
+
+    A budget of 20 % of the calls is Envoy's and Finagle's; a floor keeps rarely called models retriable.
+    """
+
+    attempts: int = 3  # tries in all, the first included (gRPC A6)
+    budget_ratio: float = 0.2  # tokens each call earns
+    budget_floor: float = 10.0  # tokens per second earned by the passing of time
+    budget_window: float = 10.0  # seconds of floor the bucket holds, full at start: 100 tokens
+    backoff: float = (
+        0.025  # seconds before the second retry, doubled each time; the first goes at once to another replica
+    )
+    jitter: float = 0.2  # ± share of the backoff
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.attempts <= 10, "retry.attempts", "1 to 10")
+        _check(0 <= self.budget_ratio <= 1, "retry.budget_ratio", "0 to 1")
+        _check(self.budget_floor >= 0, "retry.budget_floor", "0 or more")
+        _check(self.backoff >= 0, "retry.backoff", "0 or more seconds")
+        _check(0 <= self.jitter < 1, "retry.jitter", "0 up to 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaking:
+    """When a replica is taken out, and how it comes back.
+
+    Five consecutive failures and growing ejection are Envoy's. Its base of 30 s readmits a host with full traffic; here
+    one real request decides first, so a shorter base risks one request, and two replicas are whole again sooner.
+    """
+
+    consecutive: int = 5  # failures in a row
+    rate: float = 0.5  # share of failures within the window ...
+    rate_requests: int = 20  # ... once it holds so many requests
+    window: float = 10.0  # seconds
+    base: float = 5.0  # seconds out, times the number of times it was out without a healthy spell
+    longest: float = 300.0  # seconds out at most
+    jitter: float = 0.2  # ± share
+    forget: float = 60.0  # seconds of health after which earlier ejections are forgotten
+
+    def __post_init__(self) -> None:
+        _check(self.consecutive >= 1, "health.consecutive", "1 or more")
+        _check(0 < self.rate <= 1, "health.rate", "above 0, up to 1")
+        _check(self.base > 0, "health.base", "above 0 seconds")
+        _check(self.longest >= self.base, "health.longest", "at least health.base")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficPolicy:
+    """Everything about a model's traffic. Validates itself."""
+
+    timeout: float = 30.0  # seconds, where the caller sets no deadline
+    longest: float = 600.0  # seconds: cap on what a caller may ask for
+    attempt_timeout: float | None = None  # seconds for one try; None: all that is left
+    idempotent: bool = True  # a stateless Triton model is; then a try that broke may be repeated
+    stream_idle: float = 600.0  # seconds a stream may be silent
+    retry: Retrying = field(default_factory=Retrying)
+    health: Breaking = field(default_factory=Breaking)
+
+    def __post_init__(self) -> None:
+        _check(self.timeout > 0, "timeout", "above 0 seconds")
+        _check(self.longest >= self.timeout, "longest", "at least the timeout")
+        _check(self.attempt_timeout is None or self.attempt_timeout > 0, "attempt_timeout", "above 0 seconds")
+        _check(self.stream_idle > 0, "stream_idle", "above 0 seconds")
+
+    @staticmethod
+    def names() -> tuple[str, ...]:
+        return tuple(entry.name for entry in fields(TrafficPolicy))

@@ -1,0 +1,135 @@
+"""From the catalog to connections: what the router keeps for each model and replica.
+
+The pool follows the catalog by comparing references: a model that is the same object has not changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from inferloom.mesh.balance.p2c import PowerOfTwoChoices
+from inferloom.mesh.balance.rendezvous import Rendezvous
+from inferloom.mesh.catalog import EMPTY, Catalog, Model, Replica
+from inferloom.mesh.clock import Clock
+from inferloom.mesh.errors import ModelNotFound
+from inferloom.mesh.policy import TrafficPolicy
+from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.router.endpoint import Endpoint
+from inferloom.mesh.router.group import Group
+from inferloom.mesh.router.transport import Channel, ChannelFactory
+
+__all__ = ["Pool"]
+
+LINGER = 60.0  # seconds a channel may stay open for the calls that still run on it
+
+
+class Pool:
+    """Groups by model name, and the channels their endpoints share.
+
+    Args:
+        connect: opens a channel to an address.
+        policy: gives the policy of a model by its name.
+    """
+
+    def __init__(
+        self, connect: ChannelFactory, policy: Callable[[str], TrafficPolicy], clock: Clock, rng: random.Random
+    ) -> None:
+        self.groups: dict[str, Group] = {}
+        self.catalog: Catalog = EMPTY
+        self._connect = connect
+        self._policy = policy
+        self._clock = clock
+        self._rng = rng
+        self._picker = PowerOfTwoChoices(rng)
+        self._sticky = Rendezvous()
+        self._channels: dict[tuple[str, int], Channel] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def group(self, name: str) -> Group:
+        """The group of a model.
+
+        Raises:
+            ModelNotFound: it is not in the catalog; names near matches.
+        """
+        group = self.groups.get(name)
+        if group is None:
+            raise ModelNotFound(name, self.catalog.near(name))
+        return group
+
+    async def follow(self, registry: Registry) -> None:
+        """Apply every catalog of the registry, for ever."""
+        async for catalog in registry.watch():
+            self.apply(catalog)
+
+    def apply(self, catalog: Catalog) -> None:
+        """Make the groups what this catalog says."""
+        before, self.catalog = self.catalog.models, catalog
+        for name, model in catalog.models.items():
+            if before.get(name) is not model:
+                self._apply_model(model)
+        for name in before.keys() - catalog.models.keys():
+            group = self.groups.pop(name)
+            for endpoint in group.endpoints.values():
+                self._drop(endpoint)
+
+    async def close(self) -> None:
+        """Close every channel, ending what still runs on it."""
+        self.apply(EMPTY)
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        channels, self._channels = list(self._channels.values()), {}
+        await asyncio.gather(*(channel.close() for channel in channels))
+
+    def _apply_model(self, model: Model) -> None:
+        group = self.groups.get(model.name)
+        if group is None:
+            policy = self._policy(model.name)
+            group = Group(model, policy, self._picker, self._sticky, self._clock.now())
+            self.groups[model.name] = group
+        group.model = model
+        present = {replica.id: replica for replica in model.replicas}
+        for key in group.endpoints.keys() - present.keys():
+            self._drop(group.endpoints.pop(key))
+        for key, replica in present.items():
+            known = group.endpoints.get(key)
+            if known is not None and _same_server(known.replica, replica):
+                known.update(replica)
+                continue
+            group.endpoints[key] = self._endpoint(replica, group)
+            if known is not None:
+                self._drop(known)
+        group.changed()
+
+    def _endpoint(self, replica: Replica, group: Group) -> Endpoint:
+        key = (replica.address, replica.generation)
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = self._connect(replica.address)
+        return Endpoint(
+            replica,
+            channel,
+            self._clock,
+            self._rng,
+            group.policy.health,
+            may_open=group.may_open,
+            changed=group.changed,
+        )
+
+    def _drop(self, endpoint: Endpoint) -> None:
+        endpoint.leave()
+        channel = endpoint.channel
+        if channel.users:
+            return
+        for key, known in tuple(self._channels.items()):
+            if known is channel:
+                del self._channels[key]
+                task = asyncio.create_task(channel.close(LINGER), name=f"close {channel.address}")
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+
+def _same_server(one: Replica, other: Replica) -> bool:
+    return one.address == other.address and one.generation == other.generation

@@ -1,0 +1,147 @@
+"""The router as a library: `await router(call)`.
+
+A composer embeds it; `server.RouterServer` puts a gRPC face on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import grpc
+from inferloom.mesh.call import Call, Layer, Reply
+from inferloom.mesh.clock import SYSTEM, Clock, seeded
+from inferloom.mesh.policy import TrafficPolicy
+from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.resilience.health import BreakerState
+from inferloom.mesh.router.pool import Pool
+from inferloom.mesh.router.stack import Admission, assemble
+from inferloom.mesh.router.transport import Channel
+from inferloom.mesh.telemetry.metrics import RouterMetrics, gauge
+from prometheus_client.core import Metric
+
+__all__ = ["Router", "RouterSettings"]
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterSettings:
+    """Bounds of one router process."""
+
+    max_message: int = 64 * MIB  # bytes of one message, on every hop
+    max_in_flight: int = 512 * MIB  # bytes of request messages at once
+    replica_credentials: grpc.ChannelCredentials | None = None  # TLS to the replicas; None: plain text
+
+
+class Router:
+    """Finds the replicas in a registry and answers calls through the stack.
+
+    Args:
+        registry: started by `start`, closed by whoever made it.
+        policy: gives a model's policy by its name.
+        layers: further layers, outermost first (tracing).
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        settings: RouterSettings = RouterSettings(),
+        policy: Callable[[str], TrafficPolicy] | None = None,
+        clock: Clock = SYSTEM,
+        rng: random.Random | None = None,
+        layers: tuple[Layer, ...] = (),
+    ) -> None:
+        self.registry = registry
+        self.settings = settings
+        self.clock = clock
+        rng = rng or seeded()
+        shared = TrafficPolicy()
+        self.pool = Pool(self._connect, policy or (lambda _: shared), clock, rng)
+        self.admission = Admission(settings.max_in_flight)
+        self.metrics = RouterMetrics(self._gauges)
+        self.handle = assemble(self.pool, self.admission, clock, rng, self.metrics, layers)
+        self._following: asyncio.Task[None] | None = None
+
+    async def __call__(self, call: Call) -> Reply:
+        """Answer one call.
+
+        Raises:
+            InferloomError: see errors.py; a replica's own error comes as ReplicaError, unchanged.
+        """
+        return await self.handle(call)
+
+    def policy(self, model: str) -> TrafficPolicy:
+        """The policy of a model; the default one where it is not in the catalog."""
+        group = self.pool.groups.get(model)
+        return group.policy if group is not None else _DEFAULT
+
+    async def start(self) -> None:
+        """Begin to follow the registry. Returns when the first catalog has been applied."""
+        await self.registry.start()
+        self.pool.apply(self.registry.catalog)
+        self._following = asyncio.create_task(self.pool.follow(self.registry), name="follow registry")
+
+    async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self.pool.close()
+
+    def _connect(self, address: str) -> Channel:
+        return Channel(address, max_message=self.settings.max_message, credentials=self.settings.replica_credentials)
+
+    def _gauges(self) -> Iterable[Metric]:
+        endpoints = [(n, e) for n, g in self.pool.groups.items() for e in g.endpoints.values()]
+        labels = ("model", "replica")
+        yield gauge(
+            "inferloom_replica_in_flight",
+            "Requests under way at a replica.",
+            labels,
+            (((name, e.replica.id), float(e.load.in_flight)) for name, e in endpoints),
+        )
+        yield gauge(
+            "inferloom_replica_latency_seconds",
+            "Moving average (peak EWMA) of a replica's answers.",
+            labels,
+            (((name, e.replica.id), e.load.seconds) for name, e in endpoints),
+        )
+        yield gauge(
+            "inferloom_replica_state",
+            "1 for the breaker's present state: closed, open or half-open.",
+            (*labels, "state"),
+            (
+                ((name, e.replica.id, str(state)), float(e.health.state is state))
+                for name, e in endpoints
+                for state in BreakerState
+            ),
+        )
+        yield gauge(
+            "inferloom_replica_usable",
+            "1 where the registry says that the replica serves.",
+            labels,
+            (((name, e.replica.id), float(e.replica.usable)) for name, e in endpoints),
+        )
+        yield gauge(
+            "inferloom_retry_budget_tokens",
+            "Retries the budget would pay for now.",
+            ("model",),
+            (((name,), group.budget.tokens) for name, group in self.pool.groups.items()),
+        )
+        yield gauge(
+            "inferloom_in_flight_bytes", "Bytes of requests under way.", (), [((), float(self.admission.bytes))]
+        )
+        yield gauge("inferloom_in_flight_requests", "Requests under way.", (), [((), float(self.admission.requests))])
+        yield gauge(
+            "inferloom_catalog_age_seconds",
+            "Seconds since the registry last confirmed the catalog.",
+            (),
+            [((), self.registry.age)],
+        )
+        yield gauge("inferloom_catalog_models", "Models in the catalog.", (), [((), float(len(self.pool.groups)))])
+
+
+_DEFAULT = TrafficPolicy()

@@ -1,0 +1,72 @@
+"""Who may call: TLS from files, and a bearer token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from inferloom.mesh.errors import ConfigError, Unauthenticated
+
+__all__ = ["Tls", "TokenInterceptor", "read_file", "read_token"]
+
+OPEN = "/grpc.health.v1.Health/"  # health checks carry no token
+
+
+def read_file(path: Path, option: str) -> bytes:
+    """The file's bytes, or ConfigError naming the option."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{option}: cannot read {path}: {error.strerror or error}") from None
+
+
+def read_token(path: Path, option: str = "--token-file") -> str:
+    """The token in a file, less surrounding white space."""
+    token = read_file(path, option).decode(errors="replace").strip()
+    if not token or not token.isascii():
+        raise ConfigError(f"{option}: {path} must hold one line of ASCII, the token")
+    return token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """PEM files. With `client_ca` callers must show a certificate signed by it (mTLS)."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        pair = (read_file(self.key, "--tls-key"), read_file(self.cert, "--tls-cert"))
+        ca = read_file(self.client_ca, "--tls-client-ca") if self.client_ca is not None else None
+        return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+
+
+class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Refuses every call but health checks that does not carry `authorization: Bearer TOKEN`."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+        self._refuse = grpc.unary_unary_rpc_method_handler(_refuse)
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(OPEN):
+            return handler
+        for key, value in handler_call_details.invocation_metadata or ():
+            if key == "authorization" and hmac.compare_digest(str(value).encode(), self._expected):
+                return handler
+        if handler.request_streaming or handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(_refuse)
+        return self._refuse
+
+
+async def _refuse(request: Any, context: Any) -> Any:
+    error = Unauthenticated("this mesh needs a token: send the metadata 'authorization: Bearer TOKEN'")
+    await context.abort(error.code, str(error))

@@ -1,0 +1,109 @@
+"""The router as a server: the face, MeshService, health and reflection on one gRPC port."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from inferloom.mesh.catalog import EMPTY, Catalog
+from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.listen import Address, check_free
+from inferloom.mesh.oip import SERVICE
+from inferloom.mesh.router.face import OipFace
+from inferloom.mesh.router.mesh_service import MeshService
+from inferloom.mesh.router.router import Router
+from inferloom.mesh.router.security import Tls, TokenInterceptor
+from inferloom.v1 import mesh_pb2, mesh_pb2_grpc
+
+__all__ = ["RouterServer", "ServerSettings"]
+
+_STATUS = health_pb2.HealthCheckResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Where a router listens and whom it answers."""
+
+    address: Address = field(default_factory=lambda: Address("127.0.0.1", 8081))
+    option: str = "--grpc"  # how the user named the address, for error messages
+    tls: Tls | None = None
+    token: str | None = None  # bearer token that every call needs
+    write_token: str | None = None  # token that writing needs; None: `token`
+
+
+def server_options(max_message: int) -> list[tuple[str, int]]:
+    """Options of every server that carries tensors. `max_message` in bytes."""
+    return [
+        ("grpc.max_send_message_length", max_message),
+        ("grpc.max_receive_message_length", max_message),
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.max_ping_strikes", 10),
+    ]
+
+
+class RouterServer:
+    """Serves a started Router until it is drained or closed."""
+
+    def __init__(self, router: Router, settings: ServerSettings = ServerSettings()) -> None:
+        self._router = router
+        self._settings = settings
+        interceptors = [TokenInterceptor(settings.token)] if settings.token is not None else []
+        self._server = grpc.aio.server(interceptors=interceptors, options=server_options(router.settings.max_message))
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._following: asyncio.Task[None] | None = None
+        self.address = settings.address
+
+    async def start(self) -> Address:
+        """Listen. Returns the address, with the port that was chosen where 0 was asked for.
+
+        Raises:
+            ConfigError: the port is in use, the address is not this machine's, or a TLS file is wrong.
+        """
+        settings, router, server = self._settings, self._router, self._server
+        check_free(settings.address, settings.option)
+        server.add_generic_rpc_handlers((OipFace(router),))
+        service = MeshService(router.registry, router.clock, router.pool, settings.write_token or settings.token)
+        mesh_pb2_grpc.add_MeshServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name, SERVICE, health.SERVICE_NAME]
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+        self.address = Address(settings.address.host, self._bind())
+        await server.start()
+        await self._health.set("", _STATUS.SERVING)
+        self._following = asyncio.create_task(self._follow(), name="follow catalog for health")
+        return self.address
+
+    async def drain(self, grace: float) -> None:
+        """Say NOT_SERVING, take no new calls, wait up to `grace` seconds for those under way, then stop."""
+        await self._health.enter_graceful_shutdown()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self._server.stop(grace)
+
+    def _bind(self) -> int:
+        settings = self._settings
+        try:
+            if settings.tls is not None:
+                return self._server.add_secure_port(str(settings.address), settings.tls.server_credentials())
+            return self._server.add_insecure_port(str(settings.address))
+        except RuntimeError as error:
+            raise ConfigError(f"{settings.option}: cannot listen on {settings.address}: {error}") from None
+
+    async def _follow(self) -> None:
+        before: Catalog = EMPTY
+        async for catalog in self._router.registry.watch():
+            for name in before.models.keys() | catalog.models.keys():
+                model = catalog.models.get(name)
+                if before.models.get(name) is not model:
+                    status: Any = _STATUS.SERVING if model is not None and model.ready else _STATUS.NOT_SERVING
+                    await self._health.set(name, _STATUS.SERVICE_UNKNOWN if model is None else status)
+            before = catalog
