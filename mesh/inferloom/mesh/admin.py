@@ -11,12 +11,13 @@ from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
+from prometheus_client.core import Metric
+
 from inferloom.mesh.catalog import Catalog
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.telemetry.metrics import CONTENT_TYPE, exposition, gauge
 from inferloom.mesh.version import __version__
-from prometheus_client.core import Metric
 
 __all__ = ["Admin"]
 

@@ -1,12 +1,12 @@
 """Child processes that never outlive their parent.
 
-Each child is asked of the kernel to be killed when its parent ends (`PR_SET_PDEATHSIG`), however it ends, and leads a
-process group of its own, so that stopping it stops what it has started. It goes through `setpriv` of util-linux, else
-through a few lines of Python; never through `preexec_fn`, which would run Python between fork and exec in a process
-that holds gRPC's threads.
+Two things see to that, however the parent ends. The kernel kills the child (`PR_SET_PDEATHSIG`): the child goes through
+`setpriv` of util-linux, else through a few lines of Python; never through `preexec_fn`, which would run Python between
+fork and exec in a process that holds gRPC's threads. And what the child has started itself (Triton's Python stubs would
+live on for more than 5 s) is in the child's process group, which a guard kills: a shell that waits for the end of a pipe
+whose other end only the parent holds.
 
 The kernel watches the *thread* that started the child: start children from a thread that lives as long as they shall.
-Where there is no prctl (macOS) a child is stopped with its owner, but survives a SIGKILL of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,25 @@ PRCTL = (
 )
 
 
+class _Guard:
+    """Kills a process group when this process has ended."""
+
+    def __init__(self, group: int) -> None:
+        script = f"read -r _; kill -s KILL -- -{group} 2>/dev/null"
+        # Of a session of its own: the Ctrl-C of a terminal is not for it.
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def close(self) -> None:
+        self._shell.kill()
+        self._shell.communicate()
+
+
 class Child:
     """A running (or ended) child process and the last lines it wrote."""
 
@@ -46,6 +66,7 @@ class Child:
         self.pid = process.pid
         self._process = process
         self._output = output
+        self._guard = _Guard(process.pid)
         self._reaper = asyncio.create_task(self._reap(), name=f"reap {name}")
 
     def __repr__(self) -> str:
@@ -90,7 +111,8 @@ class Child:
 
     async def _reap(self) -> int:
         code = await self._process.wait()
-        _kill_group(self.pid)  # what it left behind: Triton's Python stubs live on for seconds otherwise
+        _kill_group(self.pid)  # what it left behind
+        self._guard.close()
         self._output.close()
         return code
 
@@ -213,6 +235,8 @@ def explain(name: str, code: int | None, tail: Sequence[str]) -> str:
     said = f": {last.strip()[:300]}" if last else ""
     if code is None:
         return f"{name} does not answer{said}"
+    if code in (-signal.SIGKILL, -signal.SIGTERM):
+        return f"{name} was ended by {_signal_name(-code)}"  # from outside: its last line has nothing to do with it
     if code < 0:
         return f"{name} was ended by {_signal_name(-code)}{said}"
     return f"{name} ended with code {code}{said}"

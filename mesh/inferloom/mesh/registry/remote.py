@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import grpc
 import structlog
+
 from inferloom.mesh.catalog import EMPTY, Catalog, Model, Replica
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import (

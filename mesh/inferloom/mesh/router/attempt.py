@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grpc import StatusCode
+
 from inferloom.mesh.call import Call, Metadata, Outcome, Reply, Verdict, verdict
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import PUSHBACK_KEY, DeadlineExceeded, Exhausted, InferloomError, ReplicaError

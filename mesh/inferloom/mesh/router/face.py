@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import structlog
 from grpc import StatusCode
+
 from inferloom.mesh.call import Call
 from inferloom.mesh.errors import Forbidden, InferloomError, InvalidInput, status_of
 from inferloom.mesh.names import check_name

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
+
 from inferloom.mesh.catalog import Model, State, version_key
 from inferloom.mesh.errors import InvalidInput, NoReplica, ReplicaError
 from inferloom.mesh.oip import METHODS, SERVICE, pb

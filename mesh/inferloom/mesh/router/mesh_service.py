@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import grpc
+
 from inferloom.mesh.catalog import EMPTY, Catalog
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import Forbidden, InvalidInput, Unauthenticated

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import grpc
-from inferloom.mesh.call import Call, Layer, Reply
+from prometheus_client.core import Metric
+
+from inferloom.mesh.call import Call, Reply
 from inferloom.mesh.clock import SYSTEM, Clock, seeded
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
@@ -20,7 +22,7 @@ from inferloom.mesh.router.pool import Pool
 from inferloom.mesh.router.stack import Admission, assemble
 from inferloom.mesh.router.transport import Channel
 from inferloom.mesh.telemetry.metrics import RouterMetrics, gauge
-from prometheus_client.core import Metric
+from inferloom.mesh.telemetry.tracing import Tracing
 
 __all__ = ["Router", "RouterSettings"]
 
@@ -42,7 +44,7 @@ class Router:
     Args:
         registry: started by `start`, closed by whoever made it.
         policy: gives a model's policy by its name.
-        layers: further layers, outermost first (tracing).
+        tracing: adds spans; off by default.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Router:
         policy: Callable[[str], TrafficPolicy] | None = None,
         clock: Clock = SYSTEM,
         rng: random.Random | None = None,
-        layers: tuple[Layer, ...] = (),
+        tracing: Tracing | None = None,
     ) -> None:
         self.registry = registry
         self.settings = settings
@@ -63,7 +65,7 @@ class Router:
         self.pool = Pool(self._connect, policy or (lambda _: shared), clock, rng)
         self.admission = Admission(settings.max_in_flight)
         self.metrics = RouterMetrics(self._gauges)
-        self.handle = assemble(self.pool, self.admission, clock, rng, self.metrics, layers)
+        self.handle = assemble(self.pool, self.admission, clock, rng, self.metrics, tracing or Tracing())
         self._following: asyncio.Task[None] | None = None
 
     async def __call__(self, call: Call) -> Reply:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+
 from inferloom.mesh.errors import ConfigError, Unauthenticated
 
 __all__ = ["Tls", "TokenInterceptor", "read_file", "read_token"]

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
 from inferloom.mesh.catalog import EMPTY, Catalog
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address, check_free

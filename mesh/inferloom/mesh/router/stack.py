@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 
-from inferloom.mesh.call import Call, Handler, Layer, Reply
+from inferloom.mesh.call import Call, Handler, Reply
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import Exhausted, NoReplica
 from inferloom.mesh.resilience.retry import backoff, may_retry
@@ -20,6 +20,7 @@ from inferloom.mesh.router.attempt import Attempt, attempt_once
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.pool import Pool
 from inferloom.mesh.telemetry.metrics import RouterMetrics
+from inferloom.mesh.telemetry.tracing import Tracing
 
 __all__ = ["Admission", "assemble"]
 
@@ -58,8 +59,10 @@ class Admission:
         return admit
 
 
-def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetrics) -> Handler:
+def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetrics, tracing: Tracing) -> Handler:
     """Attempts until one answers, the budget is empty, or there is no sense in another."""
+
+    attempt = tracing.attempt(attempt_once)
 
     async def retry(call: Call) -> Reply:
         group = pool.group(call.model)
@@ -75,7 +78,7 @@ def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetric
                 if last is not None:
                     raise last.error from None
                 raise
-            answer = await attempt_once(endpoint, call, policy, clock, metadata)
+            answer = await attempt(endpoint, call, policy, clock, metadata)
             if type(answer) is Reply:
                 return answer
             assert isinstance(answer, Attempt)
@@ -98,15 +101,10 @@ def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetric
 
 
 def assemble(
-    pool: Pool,
-    admission: Admission,
-    clock: Clock,
-    rng: random.Random,
-    metrics: RouterMetrics,
-    extra: tuple[Layer, ...] = (),
+    pool: Pool, admission: Admission, clock: Clock, rng: random.Random, metrics: RouterMetrics, tracing: Tracing
 ) -> Handler:
-    """The whole stack. `extra` layers (tracing) go outermost."""
-    handler = admission.layer(retrying(pool, clock, rng, metrics))
-    for layer in reversed(extra):
+    """The whole stack; tracing goes outermost, and around each attempt."""
+    handler = admission.layer(retrying(pool, clock, rng, metrics, tracing))
+    for layer in reversed(tracing.layers):
         handler = layer(handler)
     return handler

@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+
 from inferloom.mesh.oip import pb
 
 __all__ = ["summed"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from grpc import StatusCode
+
 from inferloom.mesh.call import Call, Metadata, Outcome, Verdict, verdict
 from inferloom.mesh.errors import InferloomError, InvalidInput, ReplicaError
 from inferloom.mesh.names import check_name

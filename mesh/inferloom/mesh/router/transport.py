@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import grpc
 from grpc import ChannelConnectivity, StatusCode
+
 from inferloom.mesh.call import Metadata, Reply
 from inferloom.mesh.errors import ReplicaError
 

@@ -1,0 +1,84 @@
+"""Starting and ending what is measured. Each process is ended by its pid, however the benchmark ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bench.paths import HOST, ROOT
+from bench.wire import MODEL
+from inferloom.mesh.process import guarded
+from inferloom.sidecar.runtime import find
+
+STOP_S = 10.0
+MODELS = Path(__file__).resolve().parent / "models"
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[int]:
+    """The process's pid while it runs. Where the body fails, its last lines are added to the error."""
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            guarded(argv, setpriv=shutil.which("setpriv")),
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield process.pid
+        except Exception as error:
+            output.seek(0)
+            ended = process.poll()
+            state = "running" if ended is None else f"ended with {ended}"
+            error.add_note(f"{name} ({state}): " + " | ".join(output.read().split("\n")[-8:]))
+            raise
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the process, and SIGKILL to its whole group after `STOP_S` seconds."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def triton() -> Iterator[tuple[int, int]]:
+    """(pid, gRPC port) of a Triton that serves the tiny model.
+
+    Raises:
+        ConfigError: there is no Triton runtime; the message has the cure.
+    """
+    runtime = find()
+    grpc_port = free_port()
+    argv = runtime.command(
+        repository=MODELS,
+        http_port=free_port(),
+        grpc_port=grpc_port,
+        metrics_port=free_port(),
+        extra=[f"--load-model={MODEL}"],
+    )
+    with running("Triton", argv, runtime.environment()) as pid:
+        yield pid, grpc_port

@@ -1,0 +1,1 @@
+"""Yardsticks: the least that a grpc.aio proxy can be."""

@@ -1,0 +1,61 @@
+"""The request that is sent, and the check that every path answers it rightly."""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2
+
+MODEL = "tiny"
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+VALUES = (1.0, 2.0, 3.0, 4.0)
+CALLS = 5
+
+
+def request(model: str = MODEL) -> bytes:
+    """A ModelInferRequest with `x` FP32 [1, 4]."""
+    message = service_pb2.ModelInferRequest(model_name=model)
+    message.inputs.add(name="x", datatype="FP32", shape=[1, len(VALUES)])
+    message.raw_input_contents.append(struct.pack(f"<{len(VALUES)}f", *VALUES))
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+def framed(message: bytes) -> bytes:
+    """The message with gRPC's prefix: not compressed, length."""
+    return b"\0" + struct.pack(">I", len(message)) + message
+
+
+def doubled(reply: bytes) -> bool:
+    """Whether the reply holds `y` = 2 * `x`."""
+    message = service_pb2.ModelInferResponse.FromString(reply)
+    raw = message.raw_output_contents
+    return len(raw) == 1 and struct.unpack(f"<{len(VALUES)}f", raw[0]) == tuple(2 * value for value in VALUES)
+
+
+def check(address: str, wait_s: float = 30.0) -> bytes:
+    """Wait until `address` answers, then ask it `CALLS` times; the reply.
+
+    Raises:
+        RuntimeError: no answer within `wait_s` seconds, or a wrong one.
+    """
+    deadline = time.monotonic() + wait_s
+    channel: Any = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+    with channel:
+        ask = channel.unary_unary(METHOD)
+        while True:
+            try:
+                ask(request(), timeout=2.0, wait_for_ready=True)
+                break
+            except grpc.RpcError as error:
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"{address} does not answer: {error.code().name} {error.details()}") from None
+                time.sleep(0.05)
+        replies: set[bytes] = {ask(request(), timeout=2.0) for _ in range(CALLS)}
+    reply = replies.pop()
+    if replies or not doubled(reply):
+        raise RuntimeError(f"{address} answers wrongly")
+    return reply

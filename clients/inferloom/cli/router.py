@@ -1,0 +1,82 @@
+"""`inferloom router`: the router as a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inferloom.cli.registry import open_registry
+from inferloom.cli.signals import stop_requested
+from inferloom.mesh.admin import Admin
+from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.listen import parse_address
+from inferloom.mesh.router.router import MIB, Router, RouterSettings
+from inferloom.mesh.router.security import Tls, read_token
+from inferloom.mesh.router.server import RouterServer, ServerSettings
+from inferloom.mesh.telemetry.tracing import from_environment
+
+__all__ = ["run_router"]
+
+
+async def run_router(
+    grpc: str,
+    admin: str,
+    registry: str,
+    *,
+    max_message_mib: int = 64,
+    max_in_flight_mib: int = 512,
+    drain_timeout: float = 30.0,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    tls_client_ca: Path | None = None,
+    token_file: Path | None = None,
+    write_token_file: Path | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then drain.
+
+    Raises:
+        ConfigError: an option is wrong or a port in use.
+        RegistryUnavailable: the registry does not answer and no earlier snapshot is kept.
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise ConfigError("--tls-cert and --tls-key belong together: give both or none")
+    if tls_client_ca is not None and tls_cert is None:
+        raise ConfigError("--tls-client-ca needs --tls-cert and --tls-key")
+    tls = Tls(cert=tls_cert, key=tls_key, client_ca=tls_client_ca) if tls_cert and tls_key else None
+    settings = ServerSettings(
+        address=parse_address(grpc, "--grpc"),
+        tls=tls,
+        token=read_token(token_file) if token_file else None,
+        write_token=read_token(write_token_file, "--write-token-file") if write_token_file else None,
+    )
+    stop = stop_requested()
+    source = open_registry(registry)
+    tracing = from_environment("inferloom-router")
+    router = Router(
+        source,
+        settings=RouterSettings(max_message=max_message_mib * MIB, max_in_flight=max_in_flight_mib * MIB),
+        tracing=tracing,
+    )
+    server = RouterServer(router, settings)
+    config = {"grpc": grpc, "registry": registry, "max_message_mib": max_message_mib, "drain_timeout": drain_timeout}
+    starting = ["the registry has not answered yet"]
+    face = Admin(
+        "router",
+        ready=lambda: starting[0] if starting else "",
+        catalog=lambda: source.catalog,
+        config=lambda: config,
+        collect=router.metrics.collect,
+    )
+    try:
+        where = await face.start(parse_address(admin, "--admin"))
+        await router.start()
+        address = await server.start()
+        starting.clear()
+        print(f"ready grpc={address} admin={where}", flush=True)
+        await stop.wait()
+        starting.append("draining")
+        await server.drain(drain_timeout)
+    finally:
+        await router.close()
+        await source.close()
+        await face.close()
+        tracing.close()

@@ -1,0 +1,78 @@
+"""What `up FILE|DIR` was asked to serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferloom.cli.up import meshfile
+from inferloom.cli.up.documents import MeshSpec, ModelSpec, VersionSpec
+from inferloom.mesh.errors import ConfigError, InvalidInput
+from inferloom.mesh.names import check_name
+from inferloom.sidecar.modelfile.recognise import name_from, recognise
+
+__all__ = ["Declared", "declared", "split_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The mesh's own settings and its models; `folder` where they come from a mesh.yaml."""
+
+    mesh: MeshSpec
+    models: tuple[ModelSpec, ...]
+    folder: Path | None = None
+
+
+def declared(source: Path, replicas: int | None = None, name: str | None = None, gpus: int = 0) -> Declared:
+    """The models of a file, of a folder with a mesh.yaml, or of a folder of model files.
+
+    Args:
+        replicas: of each model that does not say itself.
+        name: NAME or NAME:VERSION for a single file; by default the file's own name, version 1.
+
+    Raises:
+        InvalidInput: there is nothing to serve; says what was looked for.
+    """
+    if not source.exists():
+        recognise(source)  # says so, with near names
+    file = source / meshfile.FILE if source.is_dir() else source
+    if file.name.endswith((".yaml", ".yml")) and file.exists():
+        if name:
+            raise ConfigError(f"--as names a single file; {file} names its models itself")
+        content = meshfile.load(file, replicas)
+        return Declared(content.mesh, content.models, file.parent)
+    if not source.is_dir() or _is_model(source):
+        model, version = split_name(name or name_from(source))
+        recognise(source)
+        return Declared(MeshSpec(), (_single(source, model, version or "1", replicas or 1, gpus),))
+    found = {
+        name_from(path): path for path in sorted(source.iterdir()) if not path.name.startswith(".") and _is_model(path)
+    }
+    if not found:
+        raise InvalidInput(f"{source} has no mesh.yaml and no model file; `inferloom up model.onnx` serves a file")
+    return Declared(MeshSpec(), tuple(_single(path, key, "1", replicas or 1, gpus) for key, path in found.items()))
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """ "iris:2" as ("iris", "2"); no version is "".
+
+    Raises:
+        InvalidInput: the name or the version is none.
+    """
+    name, _, version = text.partition(":")
+    check_name(name)
+    if version and (not version.isdigit() or int(version) < 1):
+        raise InvalidInput(f"'{text}': a version is a whole number from 1, as in {name}:2")
+    return name, version.lstrip("0")
+
+
+def _single(path: Path, name: str, version: str, replicas: int, gpus: int) -> ModelSpec:
+    return ModelSpec(name, {version: VersionSpec(path.resolve())}, replicas, gpus)
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        recognise(path)
+    except InvalidInput:
+        return False
+    return True

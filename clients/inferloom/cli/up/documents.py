@@ -1,0 +1,85 @@
+"""The documents `up` understands: what a mesh is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inferloom.mesh.errors import InvalidInput
+
+__all__ = ["KIND", "MeshSpec", "ModelSpec", "VersionSpec"]
+
+KIND = "model"
+MOST_REPLICAS = 64
+MOST_GPUS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSpec:
+    """One version of a model: where its file is, and what goes with it."""
+
+    source: Path  # a model file, or a folder in Triton's layout
+    warmup: Path | None = None  # a first request with its known answer
+    inputs: tuple[str, ...] = ()  # "x:FP32[-1,4]", for files that do not say
+    outputs: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": str(self.source),
+            "warmup": str(self.warmup) if self.warmup else None,
+            "inputs": list(self.inputs),
+            "outputs": list(self.outputs),
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> VersionSpec:
+        warmup = value.get("warmup")
+        return VersionSpec(
+            Path(value["source"]),
+            Path(warmup) if warmup else None,
+            tuple(value.get("inputs", ())),
+            tuple(value.get("outputs", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model: its versions side by side, and how many replicas of it there shall be."""
+
+    name: str
+    versions: Mapping[str, VersionSpec] = field(default_factory=dict)
+    replicas: int = 1
+    gpus: int = 0  # of each replica
+    host: str = ""  # which `up` serves it, where several share a Consul: HOSTNAME/ADDRESS
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "versions": {number: version.to_json() for number, version in self.versions.items()},
+            "replicas": self.replicas,
+            "gpus": self.gpus,
+            "host": self.host,
+        }
+
+    @staticmethod
+    def from_json(name: str, value: Mapping[str, Any]) -> ModelSpec:
+        """Raises InvalidInput where a document of this kind was written by something newer."""
+        unknown = sorted(value.keys() - {"versions", "replicas", "gpus", "host"})
+        if unknown:
+            raise InvalidInput(
+                f"model '{name}': unknown key '{unknown[0]}' in its document: written by a newer inferloom"
+            )
+        versions = {number: VersionSpec.from_json(entry) for number, entry in value["versions"].items()}
+        return ModelSpec(
+            name, versions, int(value.get("replicas", 1)), int(value.get("gpus", 0)), str(value.get("host", ""))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSpec:
+    """What holds for the whole mesh. None: as the command line says, or its default."""
+
+    replicas: int | None = None  # of each model that does not say itself
+    grpc: str | None = None  # HOST:PORT
+    registry: str | None = None

@@ -1,0 +1,66 @@
+"""A role as a process of its own, started again when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from inferloom.mesh.process import Child, start
+
+__all__ = ["Keeper"]
+
+log = structlog.get_logger(__name__)
+RESTART = 1.0  # seconds before a process that ended is started again
+MISUSED = 2  # exit status of a process that was told something wrong: starting it again would not help
+
+
+class Keeper:
+    """Keeps one process running until it is stopped.
+
+    Attributes:
+        trouble: why it stays down, "" while it is kept.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        name: str,
+        log_path: Path,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        self._argv = list(argv)
+        self._name = name
+        self._log_path = log_path
+        self._on_line = on_line
+        self._child: Child | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.trouble = ""
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child is not None else None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._keep(), name=f"keep {self._name}")
+
+    async def stop(self, grace: float) -> None:
+        """SIGTERM, and SIGKILL after `grace` seconds."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._child is not None:
+            await self._child.stop(grace)
+
+    async def _keep(self) -> None:
+        while True:
+            self._child = await start(self._argv, name=self._name, log_path=self._log_path, on_line=self._on_line)
+            code = await self._child.wait()
+            if code == MISUSED:
+                last = next((line for line in reversed(self._child.tail) if line.strip()), "it ended with status 2")
+                self.trouble = last.removeprefix("inferloom: ")
+                return
+            log.warning("process ended and is started again", name=self._name, why=self._child.why())
+            await asyncio.sleep(RESTART)

@@ -1,0 +1,102 @@
+"""The roles beside the sidecars: the router, and Consul where it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from inferloom.cli.up.fleet import INFERLOOM
+from inferloom.cli.up.keeper import Keeper
+from inferloom.mesh.admin import Admin
+from inferloom.mesh.errors import InferloomError
+from inferloom.mesh.listen import Address, free_port, parse_address
+from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.router.router import Router
+from inferloom.mesh.router.server import RouterServer, ServerSettings
+from inferloom.mesh.telemetry.tracing import from_environment
+
+__all__ = ["Where", "router_process", "router_task"]
+
+START = 20.0  # seconds a role may take to say that it is ready
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the mesh answers."""
+
+    grpc: Address
+    admin: str
+    drain: Callable[[], Awaitable[None]]  # the router's; idempotent
+
+
+async def router_task(
+    registry: Registry, address: Address, admin: str, token: str, drain: float, stack: AsyncExitStack
+) -> Where:
+    """The router in this process. The stack drains it.
+
+    Raises:
+        ConfigError: a port is in use.
+    """
+    tracing = from_environment("inferloom")
+    stack.callback(tracing.close)
+    router = Router(registry, tracing=tracing)
+    await router.start()
+    stack.push_async_callback(router.close)
+    server = RouterServer(router, ServerSettings(address=address, write_token=token))
+    where = await server.start()
+    stack.push_async_callback(server.drain, 0)
+    face = Admin(
+        "up",
+        ready=lambda: "",
+        catalog=lambda: registry.catalog,
+        config=lambda: {"grpc": str(where), "registry": "memory"},
+        collect=router.metrics.collect,
+    )
+    answers = await face.start(parse_address(admin, "--admin"))
+    stack.push_async_callback(face.close)
+    return Where(where, str(answers), partial(server.drain, drain))
+
+
+async def router_process(
+    registry: str,
+    address: Address,
+    admin: str,
+    token: str,
+    drain: float,
+    folder: Path,
+    logs: Path,
+    stack: AsyncExitStack,
+) -> Where:
+    """The router as a process of its own, kept running. The stack drains it.
+
+    Raises:
+        InferloomError: it does not start; says why.
+    """
+    token_file = folder / "write-token"
+    with os.fdopen(os.open(token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(token)
+    # Ports are settled here, so that a router that is started again is found where it was.
+    grpc = Address(address.host, address.port or free_port(address.host))
+    face = parse_address(admin, "--admin")
+    face = Address(face.host, face.port or free_port(face.host))
+    argv = [*INFERLOOM, "router", "--grpc", str(grpc), "--admin", str(face), "--registry", registry]
+    argv += ["--write-token-file", str(token_file), "--drain-timeout", str(drain)]
+    started = asyncio.Event()
+    keeper = Keeper(
+        argv, "router", logs / "router.log", lambda line: started.set() if line.startswith("ready ") else None
+    )
+    keeper.start()
+    stack.push_async_callback(keeper.stop, 5.0)
+    deadline = asyncio.get_running_loop().time() + START
+    while not started.is_set():
+        if keeper.trouble:
+            raise InferloomError(keeper.trouble)
+        if asyncio.get_running_loop().time() > deadline:
+            raise InferloomError(f"the router did not start within {START:.0f} s: {logs / 'router.log'} says more")
+        await asyncio.sleep(0.05)
+    return Where(grpc, str(face), partial(keeper.stop, drain + 5))

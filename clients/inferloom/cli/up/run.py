@@ -1,0 +1,185 @@
+"""`inferloom up FILE|DIR`: the whole mesh on one machine, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inferloom.cli.gpus import gpu_ids
+from inferloom.cli.signals import stop_requested
+from inferloom.cli.state import MeshState, announce, new_token, reachable, state_folder, withdraw
+from inferloom.cli.up.applied import Applied
+from inferloom.cli.up.declared import declared
+from inferloom.cli.up.documents import KIND, ModelSpec
+from inferloom.cli.up.examples import example_calls
+from inferloom.cli.up.fleet import Fleet, FleetSettings, ProcessFleet, TaskFleet
+from inferloom.cli.up.output import Output
+from inferloom.cli.up.ready import wait_until_served
+from inferloom.cli.up.repositories import Repositories
+from inferloom.cli.up.roles import Where, router_process, router_task
+from inferloom.cli.up.runtime import ensure_runtime
+from inferloom.cli.up.supervisor import Supervisor
+from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.listen import Address, check_free, parse_address
+from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.registry.memory import MemoryRegistry
+
+__all__ = ["UpOptions", "run_up"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """Options of `up`; None: as mesh.yaml says, else the default."""
+
+    source: Path
+    registry: str | None = None  # memory, consul or consul://HOST:PORT
+    grpc: str | None = None
+    admin: str = "127.0.0.1:0"
+    replicas: int | None = None
+    name: str | None = None
+    gpus: int = 0
+    triton: str = "managed"
+    timeout: float = 600.0  # seconds until everything declared must be served
+    drain_timeout: float = 10.0
+
+
+async def run_up(options: UpOptions) -> None:
+    """Run until SIGINT or SIGTERM, then drain.
+
+    Raises:
+        ConfigError, InvalidInput: something is wrong, found before anything was started.
+        LoadFailed: a declared model cannot be served. Nothing is left running.
+    """
+    stop = stop_requested()
+    output = Output()
+    running = asyncio.create_task(_Up(options, output, stop).run(), name="up")
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done() and not output.is_ready:
+            running.cancel()  # stopped before it was ready: unwind what has been started
+        await running
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    finally:
+        stopping.cancel()
+        output.done()
+
+
+class _Up:
+    def __init__(self, options: UpOptions, output: Output, stop: asyncio.Event) -> None:
+        self._options = options
+        self._output = output
+        self._stop = stop
+        self._token = new_token()
+        self._stack = AsyncExitStack()
+
+    async def run(self) -> None:
+        options = self._options
+        wanted = declared(options.source, options.replicas, options.name, options.gpus)
+        address = parse_address(options.grpc or wanted.mesh.grpc or "127.0.0.1:8081", "--grpc")
+        check_free(address, "--grpc")
+        applied = Applied(wanted.folder, wanted.models) if wanted.folder is not None else None
+        host = f"{socket.gethostname()}/{address}"
+        models = applied.models() if applied is not None else wanted.models
+        specs = {spec.name: replace(spec, host=host) for spec in models}
+        await ensure_runtime(options.triton, list(specs.values()), self._output.progress)
+        async with self._stack:
+            folder = Path(tempfile.mkdtemp(prefix="inferloom-"))
+            self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            registry, fleet, where = await self._roles(wanted.mesh.registry, address, folder)
+            supervisor = Supervisor(registry, Repositories(folder / "repositories"), fleet, host, await gpu_ids())
+            await _declare(registry, specs.values())
+            following = asyncio.create_task(supervisor.run(), name="supervisor")
+            self._stack.push_async_callback(_end, following, fleet)
+            await self._until(
+                following,
+                wait_until_served(
+                    registry,
+                    specs,
+                    lambda: {**supervisor.problems, **fleet.trouble()},
+                    self._output.progress,
+                    options.timeout,
+                ),
+            )
+            if applied is not None:
+                keeping = asyncio.create_task(applied.keep(registry), name="keep what is applied")
+                self._stack.callback(keeping.cancel)
+            await self._say_ready(where, specs, host)
+            await self._until(following, self._stop.wait())
+            self._output.progress("draining")
+            await where.drain()  # first no new requests and the last answers, then the Tritons
+
+    async def _roles(
+        self, declared_registry: str | None, address: Address, folder: Path
+    ) -> tuple[Registry, Fleet, Where]:
+        options = self._options
+        logs = _logs(address)
+        settings = FleetSettings(logs=logs, triton=options.triton, drain_timeout=options.drain_timeout)
+        text = options.registry or declared_registry or "memory"
+        if text == "memory":
+            memory = MemoryRegistry()
+            where = await router_task(memory, address, options.admin, self._token, options.drain_timeout, self._stack)
+            return memory, TaskFleet(memory, settings), where
+        if text != "consul" and not text.startswith("consul://"):
+            raise ConfigError(f"--registry: {text!r} is none of memory, consul, consul://HOST:PORT")
+        from inferloom.cli.up.consul import consul_registry
+
+        self._output.progress("starting Consul and the router")
+        consul, registry = await consul_registry(text, logs, self._output.progress, self._stack)
+        where = await router_process(
+            consul, address, options.admin, self._token, options.drain_timeout, folder, logs, self._stack
+        )
+        return registry, ProcessFleet(consul, settings), where
+
+    async def _say_ready(self, where: Where, specs: dict[str, ModelSpec], host: str) -> None:
+        client = str(reachable(where.grpc))
+        path = announce(MeshState(client, os.getpid(), self._token, where.admin, host))
+        self._stack.callback(withdraw, path)
+        self._output.ready(client, where.admin, await example_calls(client, list(specs)))
+
+    async def _until(self, background: asyncio.Task[None], awaited: object) -> None:
+        """Await something while a background task must not end."""
+        task = asyncio.ensure_future(awaited)  # type: ignore[call-overload]
+        try:
+            await asyncio.wait({task, background}, return_when=asyncio.FIRST_COMPLETED)
+            if background.done():
+                await background
+            await task
+        finally:
+            task.cancel()
+
+
+async def _declare(registry: Registry, specs: Iterable[ModelSpec]) -> None:
+    author = f"{getpass.getuser()}@{socket.gethostname()}"
+    for spec in specs:
+        known = await registry.documents.get(KIND, spec.name)
+        owner = (known.spec or {}).get("host", "") if known is not None else spec.host
+        if owner != spec.host:
+            raise ConfigError(
+                f"model '{spec.name}' is served by another mesh on this Consul ({owner}): remove it there, or rename this one"
+            )
+        await registry.documents.put(KIND, spec.name, spec.to_json(), author=author)
+
+
+async def _end(following: asyncio.Task[None], fleet: Fleet) -> None:
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await fleet.close()
+
+
+def _logs(address: Address) -> Path:
+    folder = state_folder() / "logs" / str(address).replace(":", "_")
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.log"):
+        old.unlink()
+    return folder

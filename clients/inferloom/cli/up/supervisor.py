@@ -1,0 +1,83 @@
+"""Makes the machine what the documents say: places models on Tritons, fills their repositories, starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from inferloom.cli.up.documents import KIND, ModelSpec
+from inferloom.cli.up.fleet import Fleet
+from inferloom.cli.up.placement import Place, place
+from inferloom.cli.up.repositories import Repositories
+from inferloom.mesh.errors import InferloomError
+from inferloom.mesh.registry.base import Document, DocumentKey, Registry
+
+__all__ = ["Supervisor"]
+
+log = structlog.get_logger(__name__)
+
+
+class Supervisor:
+    """Follows the documents of kind `model` that name this host.
+
+    A document that cannot be carried out is reported in `problems` and changes nothing of the others.
+    """
+
+    def __init__(
+        self, registry: Registry, repositories: Repositories, fleet: Fleet, host: str, gpus: Sequence[str] = ()
+    ) -> None:
+        self._registry = registry
+        self._repositories = repositories
+        self._fleet = fleet
+        self._host = host
+        self._gpus = gpus
+        self._places: dict[str, Place] = {}
+        self._specs: dict[str, ModelSpec] = {}
+        self.problems: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async for documents in self._registry.documents.watch(KIND):
+            await self.apply(documents)
+
+    async def apply(self, documents: Mapping[DocumentKey, Document]) -> None:
+        """Carry out this state of the documents."""
+        wanted: dict[str, ModelSpec] = {}
+        self.problems.clear()
+        for (_, name), document in documents.items():
+            try:
+                spec = ModelSpec.from_json(name, document.spec or {})
+                if spec.host == self._host:
+                    wanted[name] = spec
+            except (InferloomError, KeyError, ValueError) as error:
+                self._problem(name, str(error))
+                if name in self._specs:
+                    wanted[name] = self._specs[name]
+        try:
+            places = place(wanted.values(), self._places, self._gpus)
+        except InferloomError as error:
+            changed = [name for name, spec in wanted.items() if self._specs.get(name) != spec]
+            for name in changed:
+                self._problem(name, str(error))
+            return
+        self._specs = wanted
+        for key in self._places.keys() - places.keys():
+            await self._fleet.remove(key)
+        for key, entry in places.items():
+            await self._fill(entry)
+            if key not in self._places:
+                await self._fleet.add(entry, self._repositories.folder(key))
+        self._places = places
+
+    async def _fill(self, entry: Place) -> None:
+        try:
+            await asyncio.to_thread(self._repositories.fill, entry, self._specs)
+        except (InferloomError, OSError) as error:
+            for name in entry.models:
+                self._problem(name, str(error))
+
+    def _problem(self, name: str, text: str) -> None:
+        self.problems[name] = text
+        log.warning("model cannot be placed", model=name, why=text)
