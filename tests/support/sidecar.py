@@ -154,11 +154,7 @@ async def running(repository: Path | None, **options: Any) -> AsyncIterator[Runn
 
 def processes_with(text: str) -> list[psutil.Process]:
     """Processes that have `text` in their command line."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(text in part for part in process.info["cmdline"] or ()):
-            found.append(process)
-    return found
+    return [p for p in psutil.process_iter(["cmdline"]) if any(text in part for part in p.info["cmdline"] or ())]
 
 
 async def until_gone(text: str, timeout: float) -> float:

@@ -49,7 +49,11 @@ def running_triton(repository: Path, log: Path, *, extra: Sequence[str] = ("--lo
     found = runtime.find()
     http_port, grpc_port, metrics_port = free_ports(3)
     command = found.command(
-        repository=repository, http_port=http_port, grpc_port=grpc_port, metrics_port=metrics_port, extra=extra
+        repository=repository,
+        http_port=http_port,
+        grpc_port=grpc_port,
+        metrics_port=metrics_port,
+        extra=("--exit-timeout-secs=1", *extra),
     )
     with log.open("wb") as output:
         process = subprocess.Popen(

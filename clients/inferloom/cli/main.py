@@ -32,9 +32,7 @@ Mesh = Annotated[
     typer.Option("--mesh", help="HOST:PORT of the mesh; default: the one that runs here, or $INFERLOOM_MESH."),
 ]
 Token = Annotated[str | None, typer.Option("--token", envvar="INFERLOOM_TOKEN", help="Bearer token of the mesh.")]
-Admin = Annotated[
-    str, typer.Option("--admin", help="HOST:PORT of /ready, /catalog, /config, /stacks, /metrics.")
-]
+Admin = Annotated[str, typer.Option("--admin", help="HOST:PORT of /ready, /catalog, /config, /stacks, /metrics.")]
 Name = Annotated[str | None, typer.Option("--as", help="NAME or NAME:VERSION; default: the file's name, version 1.")]
 Drain = Annotated[float, typer.Option("--drain-timeout", min=0, help="Seconds for what is in flight when it stops.")]
 Triton = Annotated[str, typer.Option("--triton", help="managed, path (tritonserver on PATH) or docker[:TAG].")]

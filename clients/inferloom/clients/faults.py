@@ -122,10 +122,10 @@ def _pushback(facts: dict[str, str | bytes]) -> float | None:
 def _unreachable(details: str, address: str) -> Unreachable:
     if "WRONG_VERSION_NUMBER" in details:
         return Unreachable(f"the server at {address} does not speak TLS: leave out tls=, ca= and https://")
+    if "Hostname Verification" in details:
+        return Unreachable(f"the certificate of {address} is for another host: give its name as server_name=")
     if "CERTIFICATE_VERIFY_FAILED" in details:
-        return Unreachable(
-            f"the certificate of {address} is not of an authority in ca=, or for another host (server_name=)"
-        )
+        return Unreachable(f"the certificate of {address} is not signed by the authority in ca=")
     if "handshake" in details:
         return Unreachable(
             f"no TLS connection to {address}; a server with mutual TLS asks for cert= and key=: {details}"

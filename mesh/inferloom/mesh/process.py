@@ -28,7 +28,7 @@ from inferloom.mesh.errors import ConfigError
 
 __all__ = ["Child", "guarded", "start"]
 
-TAIL = 40  # lines of output kept for error messages
+HEAD, TAIL = 10, 40  # lines of output kept for error messages
 LIBPYTHON = re.compile(r"(libpython3\.\d+)(?:[dm]?\.so\S*)?: cannot open shared object file")
 # Kill me with my parent; and if that has already gone, do not start.
 PRCTL = (
@@ -79,6 +79,11 @@ class Child:
         return self._process.returncode
 
     @property
+    def head(self) -> list[str]:
+        """The first lines it wrote: what a program says of a wrong option, before it prints all of them."""
+        return list(self._output.head)
+
+    @property
     def tail(self) -> list[str]:
         """The last lines it wrote to stdout or stderr."""
         return list(self._output.tail)
@@ -121,6 +126,7 @@ class _Output:
     """Reads a pipe without blocking; does not wait for its end, since grandchildren may hold it open."""
 
     def __init__(self, fd: int, log: BinaryIO | None, on_line: Callable[[str], None] | None) -> None:
+        self.head: list[str] = []
         self.tail: deque[str] = deque(maxlen=TAIL)
         self._fd = fd
         self._log = log
@@ -149,6 +155,8 @@ class _Output:
     def _take(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         self.tail.append(text)
+        if len(self.head) < HEAD:
+            self.head.append(text)
         if self._on_line is not None:
             self._on_line(text)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 
 import structlog
 
@@ -128,16 +127,15 @@ async def _until_live(client: TritonClient, child: Child, timeout: float) -> Non
 
 
 def _why(child: Child) -> str:
-    """Triton says what is wrong with its options or ports in a line of level E, before lines that say nothing."""
+    """What Triton says is wrong: of its options at the very beginning, of ports and files in its last line of level E."""
+    for line in child.head:
+        if line.startswith(("tritonserver: ", "Bad option", "error: ", "Error ")):
+            return f"Triton: {line.removeprefix('tritonserver: ').strip()}"
     errors = [line for line in child.tail if line.startswith("E") and "CudaDriverHelper" not in line]
     if child.returncode == 127 or not errors:
         return child.why()
-    return f"Triton: {_message(errors)}"
-
-
-def _message(errors: Sequence[str]) -> str:
-    last = errors[-1].partition("] ")[2] or errors[-1]
-    return last.strip().strip('"')[:300].strip()
+    text = errors[-1].partition("] ")[2] or errors[-1]
+    return "Triton: " + text.strip().strip('"')[:300]
 
 
 async def attach(config: SidecarConfig, generation: int) -> Server:

@@ -22,8 +22,8 @@ RESTART = 1.0  # seconds
 
 async def consul_registry(
     text: str, logs: Path, progress: Callable[[str], None], stack: AsyncExitStack
-) -> tuple[str, Registry]:
-    """The registry, started, and how the other roles name it.
+) -> tuple[str, Registry, list[asyncio.Task[None]]]:
+    """How the other roles name the registry, the registry itself, started, and the tasks that must not end.
 
     Args:
         text: "consul" starts a dev agent on free ports; "consul://HOST:PORT" is one that runs.
@@ -32,22 +32,24 @@ async def consul_registry(
         ConfigError: there is no Consul to start.
         RegistryUnavailable: the one given does not answer.
     """
+    tasks: list[asyncio.Task[None]] = []
     if text == "consul":
         agent = await start_dev_agent(log_path=logs / "consul.log", say=progress)
-        keeping = asyncio.create_task(_keep(agent, logs / "consul.log", stack), name="keep Consul")
+        keeping = asyncio.create_task(_keep(agent, logs / "consul.log"), name="keep Consul")
         stack.push_async_callback(_end, keeping)
+        tasks.append(keeping)
         text = f"consul://{agent.address}"
     registry = open_registry(text)
     stack.push_async_callback(registry.close)
     await registry.start()
-    return text, registry
+    return text, registry, tasks
 
 
-async def _keep(agent: DevAgent, log_path: Path, stack: AsyncExitStack) -> None:
+async def _keep(agent: DevAgent, log_path: Path) -> None:
     """A new agent on the same ports when this one ends; the replicas tell it again what it has forgotten."""
     try:
         while True:
-            await agent.wait()
+            await agent.child.wait()
             log.warning("Consul ended and is started again", address=agent.address)
             await asyncio.sleep(RESTART)
             try:

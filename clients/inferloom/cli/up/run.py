@@ -8,10 +8,11 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from inferloom.cli.gpus import gpu_ids
 from inferloom.cli.signals import stop_requested
@@ -82,6 +83,7 @@ class _Up:
         self._stop = stop
         self._token = new_token()
         self._stack = AsyncExitStack()
+        self._background: list[asyncio.Task[None]] = []  # tasks that must not end while it runs
 
     async def run(self) -> None:
         options = self._options
@@ -101,8 +103,8 @@ class _Up:
             await _declare(registry, specs.values())
             following = asyncio.create_task(supervisor.run(), name="supervisor")
             self._stack.push_async_callback(_end, following, fleet)
+            self._background.append(following)
             await self._until(
-                following,
                 wait_until_served(
                     registry,
                     specs,
@@ -115,7 +117,7 @@ class _Up:
                 keeping = asyncio.create_task(applied.keep(registry), name="keep what is applied")
                 self._stack.callback(keeping.cancel)
             await self._say_ready(where, specs, host)
-            await self._until(following, self._stop.wait())
+            await self._until(self._stop.wait())
             self._output.progress("draining")
             await where.drain()  # first no new requests and the last answers, then the Tritons
 
@@ -135,7 +137,8 @@ class _Up:
         from inferloom.cli.up.consul import consul_registry
 
         self._output.progress("starting Consul and the router")
-        consul, registry = await consul_registry(text, logs, self._output.progress, self._stack)
+        consul, registry, tasks = await consul_registry(text, logs, self._output.progress, self._stack)
+        self._background += tasks
         where = await router_process(
             consul, address, options.admin, self._token, options.drain_timeout, folder, logs, self._stack
         )
@@ -147,16 +150,18 @@ class _Up:
         self._stack.callback(withdraw, path)
         self._output.ready(client, where.admin, await example_calls(client, list(specs)))
 
-    async def _until(self, background: asyncio.Task[None], awaited: object) -> None:
-        """Await something while a background task must not end."""
-        task = asyncio.ensure_future(awaited)  # type: ignore[call-overload]
+    async def _until(self, awaited: Coroutine[Any, Any, Any]) -> None:
+        """Await something; what must not end, and does, raises here."""
+        task = asyncio.create_task(awaited)
         try:
-            await asyncio.wait({task, background}, return_when=asyncio.FIRST_COMPLETED)
-            if background.done():
-                await background
+            await asyncio.wait({task, *self._background}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in self._background:
+                if ended.done():
+                    await ended
             await task
         finally:
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _declare(registry: Registry, specs: Iterable[ModelSpec]) -> None:

@@ -47,7 +47,8 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
         if request.with_load and self._pool is not None:
             for model in models:
                 self._add_load(model)
-        return pb.ListModelsResponse(models=models, index=catalog.index, age_seconds=self._registry.age)
+        age = 0.0 if catalog.fresh else self._registry.age
+        return pb.ListModelsResponse(models=models, index=catalog.index, age_seconds=age)
 
     async def WatchModels(  # noqa: N802
         self, request: pb.WatchModelsRequest, context: Any

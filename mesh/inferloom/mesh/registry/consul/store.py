@@ -23,6 +23,8 @@ __all__ = ["Store", "decode_document", "encode_document"]
 Snapshot = Mapping[DocumentKey, Document]
 NONE: Snapshot = MappingProxyType({})
 
+UNREAD = -1  # no ModifyIndex
+
 log = logging.getLogger(__name__)
 
 
@@ -75,6 +77,7 @@ class Store:
                 del self._known[key]
             else:
                 self._lost.add(key)
+                self._known[key] = self._known[key]._replace(modified=UNREAD)  # it may come back with its old index
                 log.warning("Consul has forgotten %s; what was known of it is kept until it is written again", key)
         self._lost -= listed
         for entry in entries:

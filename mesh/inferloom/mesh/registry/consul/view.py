@@ -26,6 +26,8 @@ __all__ = ["KEEP", "View"]
 
 KEEP = 60.0  # seconds for which a replica that vanished is kept
 
+UNREAD = -1  # no ModifyIndex
+
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +55,7 @@ class View:
         for replica in replicas:
             key = self._keys.record(replica.model, replica.id)
             instance = self._keys.instance(replica.model, replica.id)
-            self._known[key] = Known(0, replica, instance)
+            self._known[key] = Known(UNREAD, replica, instance)
             self._verdicts[instance] = replica.healthy
 
     def records(self, entries: Sequence[Entry], *, continuous: bool) -> None:
@@ -64,6 +66,7 @@ class View:
             kept = not continuous and known.replica.state is not State.DRAINING and self._healthy(known)
             if kept:
                 self._vanished[key] = self._clock.now() + self._keep
+                self._known[key] = replace(known, modified=UNREAD)  # it may come back with its old index
             else:
                 self._drop(key)
         for key in listed:
