@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from bench import h2load
 from bench.machine import machine
 from bench.measure import usage
 from bench.paths import HOST, PATHS
-from bench.processes import free_port, running, triton
+from bench.processes import alive, free_port, running, triton
 from bench.report import ALONE, BUSY, Memory, Report, Sample
 from bench.show import show
 from bench.wire import METHOD, check, framed, request
@@ -77,20 +78,20 @@ def bench(names: Sequence[str], rounds: int, seconds: float, console: Console) -
     with ExitStack() as stack:
         body = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="inferloom-bench-")), "body")
         body.write_bytes(framed(request()))
-        triton_pid, triton_port = stack.enter_context(triton())
-        answer = check(f"{HOST}:{triton_port}")
+        server, triton_port = stack.enter_context(triton())
+        answer = check(f"{HOST}:{triton_port}", alive(server))
         subjects: list[Subject] = []
         started: dict[str, int] = {}
         for name in names:
             port, pid, command = triton_port, None, PATHS[name].command
             if command is not None:
                 port = free_port()
-                pid = stack.enter_context(running(name, command(port, triton_port)))
-            if check(f"{HOST}:{port}") != answer:
-                raise RuntimeError(f"{name} does not answer as Triton does")
-            if pid is not None:
+                process = stack.enter_context(running(name, command(port, triton_port)))
+                pid = process.pid
+                if check(f"{HOST}:{port}", alive(process)) != answer:
+                    raise RuntimeError(f"{name} does not answer as Triton does")
                 started[name] = usage(pid).resident
-            subjects.append(Subject(name, f"http://{HOST}:{port}{METHOD}", pid, triton_pid, len(framed(answer))))
+            subjects.append(Subject(name, f"http://{HOST}:{port}{METHOD}", pid, server.pid, len(framed(answer))))
 
         sizes: dict[tuple[str, str], int] = {}
         for subject in subjects:
@@ -148,6 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         console.print(f"bench: {error}", highlight=False)
         return 2
+    except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+        console.print("\n".join([f"bench: {error}", *getattr(error, "__notes__", ())]), highlight=False, markup=False)
+        return 1
+    except KeyboardInterrupt:
+        return 130
     show(report, console)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report.as_json(), indent=1) + "\n")

@@ -9,13 +9,15 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.paths import HOST, ROOT
 from bench.wire import MODEL
 from inferloom.mesh.process import guarded
 from inferloom.sidecar.runtime import find
+
+Process = subprocess.Popen[bytes]
 
 STOP_S = 10.0
 MODELS = Path(__file__).resolve().parent / "models"
@@ -30,8 +32,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[int]:
-    """The process's pid while it runs. Where the body fails, its last lines are added to the error."""
+def running(name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[Process]:
+    """The process while it runs. Where the body fails after it ended by itself, its last lines go with the error."""
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
             guarded(argv, setpriv=shutil.which("setpriv")),
@@ -43,18 +45,22 @@ def running(name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
             start_new_session=True,
         )
         try:
-            yield process.pid
+            yield process
         except Exception as error:
-            output.seek(0)
-            ended = process.poll()
-            state = "running" if ended is None else f"ended with {ended}"
-            error.add_note(f"{name} ({state}): " + " | ".join(output.read().split("\n")[-8:]))
+            if (ended := process.poll()) is not None:
+                output.seek(0)
+                error.add_note(f"{name} ended with {ended}: " + " | ".join(output.read().strip().split("\n")[-8:]))
             raise
         finally:
             stop(process)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def alive(process: Process) -> Callable[[], bool]:
+    """Asks whether the process still runs."""
+    return lambda: process.poll() is None
+
+
+def stop(process: Process) -> None:
     """SIGTERM to the process, and SIGKILL to its whole group after `STOP_S` seconds."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -65,8 +71,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def triton() -> Iterator[tuple[int, int]]:
-    """(pid, gRPC port) of a Triton that serves the tiny model.
+def triton() -> Iterator[tuple[Process, int]]:
+    """(process, gRPC port) of a Triton that serves the tiny model.
 
     Raises:
         ConfigError: there is no Triton runtime; the message has the cure.
@@ -80,5 +86,5 @@ def triton() -> Iterator[tuple[int, int]]:
         metrics_port=free_port(),
         extra=[f"--load-model={MODEL}"],
     )
-    with running("Triton", argv, runtime.environment()) as pid:
-        yield pid, grpc_port
+    with running("Triton", argv, runtime.environment()) as process:
+        yield process, grpc_port

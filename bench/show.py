@@ -43,8 +43,8 @@ def busy(report: Report) -> Table:
 
 
 def alone(report: Report) -> Table:
-    columns = ("median ms", "p99 ms", "to honest", "to barest", "to direct", "CPU us")
-    table = titled("one request at a time; ratios are what it adds to the median, in ms", columns)
+    columns = ("median ms", "p99 ms", "over honest", "over barest", "over direct", "CPU us")
+    table = titled("one request at a time; what each path adds to the median of another, in ms", columns)
     for path in ordered(sample.path for sample in report.samples):
         table.add_row(
             PATHS[path].title,

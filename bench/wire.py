@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -36,8 +37,8 @@ def doubled(reply: bytes) -> bool:
     return len(raw) == 1 and struct.unpack(f"<{len(VALUES)}f", raw[0]) == tuple(2 * value for value in VALUES)
 
 
-def check(address: str, wait_s: float = 30.0) -> bytes:
-    """Wait until `address` answers, then ask it `CALLS` times; the reply.
+def check(address: str, alive: Callable[[], bool], wait_s: float = 30.0) -> bytes:
+    """Wait until `address` answers, for as long as its process is alive, then ask it `CALLS` times; the reply.
 
     Raises:
         RuntimeError: no answer within `wait_s` seconds, or a wrong one.
@@ -48,10 +49,10 @@ def check(address: str, wait_s: float = 30.0) -> bytes:
         ask = channel.unary_unary(METHOD)
         while True:
             try:
-                ask(request(), timeout=2.0, wait_for_ready=True)
+                ask(request(), timeout=2.0)
                 break
             except grpc.RpcError as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or not alive():
                     raise RuntimeError(f"{address} does not answer: {error.code().name} {error.details()}") from None
                 time.sleep(0.05)
         replies: set[bytes] = {ask(request(), timeout=2.0) for _ in range(CALLS)}

@@ -125,7 +125,7 @@ def test_zipmap_outputs_of_a_file_that_is_already_there_are_refused_with_the_cur
     folder = server.repository / "zipmap" / "1"
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes((DATA / "zipmap.onnx").read_bytes())
-    with pytest.raises(InferenceServerException, match="options={'zipmap': False}"):
+    with pytest.raises(InferenceServerException, match=r"options=\{'zipmap': False\}"):
         server.load("zipmap")
 
 

@@ -51,7 +51,9 @@ def test_a_pipeline_that_begins_with_a_vectorizer_takes_text(server: ModelServer
 def test_a_file_that_does_not_load_is_refused_with_the_versions(server: ModelServer, tmp_path: Path) -> None:
     cut = tmp_path / "cut.joblib"
     cut.write_bytes((DATA / "logistic.joblib").read_bytes()[:-20])
-    with pytest.raises(InferenceServerException, match=r"model.joblib cannot be loaded with scikit-learn \d.* and numpy 1"):
+    with pytest.raises(
+        InferenceServerException, match=r"model.joblib cannot be loaded with scikit-learn \d.* and numpy 1"
+    ):
         server.serve(cut, "cut")
 
 

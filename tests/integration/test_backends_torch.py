@@ -52,7 +52,7 @@ def test_torchscript_takes_names_by_index_as_the_native_backend_does(server: Mod
 
 
 def test_an_input_that_forward_does_not_take_is_refused_at_load(server: ModelServer) -> None:
-    with pytest.raises(InferenceServerException, match="input 'pixels' is not in model.pt; its forward takes 'x'"):
+    with pytest.raises(InferenceServerException, match=r"input 'pixels' is not in model\.pt; its forward takes 'x'"):
         server.serve(DATA / "linear.pt", "pixels", inputs=types("pixels:FP32[-1,4]"), outputs=types("y:FP32[-1,2]"))
 
 

@@ -50,12 +50,12 @@ def test_a_regressor_configured_as_a_classifier_is_refused_at_load(server: Model
     (tmp_path / "config.pbtxt").write_text(
         'backend: "fil"\nparameters { key: "output_class" value { string_value: "true" } }\n'
     )
-    with pytest.raises(InferenceServerException, match="output_class is true, and xgboost.json was trained for reg:"):
+    with pytest.raises(InferenceServerException, match=r"output_class is true, and xgboost\.json was trained for reg:"):
         server.serve(tmp_path, "mistaken")
 
 
-def test_a_version_with_other_features_is_refused_at_load_and_the_first_one_goes_on(server: ModelServer) -> None:
+def test_a_version_of_another_kind_is_refused_at_load_and_the_first_one_goes_on(server: ModelServer) -> None:
     server.serve(DATA / "classes.json", "grown")
-    with pytest.raises(InferenceServerException, match=r"output 'output__0' FP32 \[-1,3\] in config.pbtxt is 'output__0'"):
+    with pytest.raises(InferenceServerException, match=r"output_class is true, and xgboost\.json was trained for reg:"):
         server.serve(DATA / "regressor.json", "grown", "2")
     assert server.ask("grown", "1", input__0=rows())["output__0"].shape == (3, 3)

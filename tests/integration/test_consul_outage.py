@@ -79,7 +79,7 @@ async def test_what_was_draining_or_failing_does_not_come_back_with_a_consul_tha
     draining = await writer.register(replica("draining"))
     await writer.register(replica("failing", check=sidecar_health.address))
     await writer.register(replica("well"))
-    await sidecar_health.serving(False)
+    sidecar_health.serving = False
     await draining.update(replace(draining.replica, state=State.DRAINING))
     await eventually(reader, lambda c: [m for m in c.models if c.models[m].ready] == ["well"], 6.0)
     await writer.close()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from inferloom.cli.consul_agent import DevAgent
 from inferloom.mesh.catalog import Catalog, Replica
@@ -66,17 +66,22 @@ class Consul:
         return json.loads(found) if found else None
 
 
-class Health:
+class Health(health_pb2_grpc.HealthServicer):
     """A grpc.health.v1 server, as a sidecar has one."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, servicer: health.aio.HealthServicer) -> None:
-        self.server = server
-        self.address = f"127.0.0.1:{port}"
-        self._servicer = servicer
+    def __init__(self) -> None:
+        self.server = grpc.aio.server()
+        health_pb2_grpc.add_HealthServicer_to_server(self, self.server)
+        self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        self.serving = True
+        self.asked = 0
 
-    async def serving(self, yes: bool) -> None:
-        response = health_pb2.HealthCheckResponse
-        await self._servicer.set("", response.SERVING if yes else response.NOT_SERVING)
+    async def Check(  # type: ignore[override]  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: object
+    ) -> health_pb2.HealthCheckResponse:
+        self.asked += 1
+        status = health_pb2.HealthCheckResponse
+        return status(status=status.SERVING if self.serving else status.NOT_SERVING)
 
 
 async def eventually(registry: Registry, holds: Callable[[Catalog], bool], seconds: float = 5.0) -> Catalog:

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from grpc_health.v1 import health, health_pb2_grpc
 
 from inferloom.cli.consul_agent import start_dev_agent
 from inferloom.mesh.registry.consul import ConsulRegistry
@@ -53,11 +51,7 @@ async def registries(consul: Consul, tmp_path: Path) -> AsyncIterator[Callable[.
 
 @pytest.fixture
 async def sidecar_health() -> AsyncIterator[Health]:
-    server = grpc.aio.server()
-    servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    found = Health(server, server.add_insecure_port("127.0.0.1:0"), servicer)
-    await server.start()
-    await found.serving(True)
+    found = Health()
+    await found.server.start()
     yield found
-    await server.stop(None)
+    await found.server.stop(None)

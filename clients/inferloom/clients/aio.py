@@ -210,11 +210,7 @@ class MeshClient:
         return await self._fetch(model, str(version), self._clock.now() + seconds, None)
 
     async def ready(self, model: str = "", *, version: str | int = "", timeout: float | None = None) -> bool:
-        """Whether a model (without one: the server) takes requests; False where nothing answers.
-
-        Raises:
-            ModelNotFound: the mesh has no such model (a plain Triton says False).
-        """
+        """Whether a model (without one: the server) takes requests; False where there is none, or nothing answers."""
         if model:
             request = pb.ModelReadyRequest(name=model, version=str(version))
             return await self._yes("ModelReady", request, pb.ModelReadyResponse, "ready", timeout, model)
@@ -231,7 +227,7 @@ class MeshClient:
         payload = request.SerializeToString()
         try:
             response, _ = await self._transport.unary(_path(method), payload, answer, timeout=seconds, model=model)
-        except (Unreachable, NoReplica, DeadlineExceeded):
+        except (Unreachable, NoReplica, ModelNotFound, DeadlineExceeded):
             return False
         return bool(getattr(response, field))
 
@@ -264,6 +260,8 @@ class MeshClient:
         async def fetch(name: str, number: str) -> ModelMetadata:
             return await self._fetch(name, number, self._clock.now() + self._timeout, metadata)
 
+        if self._signatures.known(model, version):
+            return await self._signatures.get(model, version, fetch)
         try:
             async with asyncio.timeout(max(deadline - self._clock.now(), 0)):
                 return await self._signatures.get(model, version, fetch)

@@ -74,7 +74,7 @@ def error_of(rpc: grpc.aio.AioRpcError, *, model: str, address: str, timeout: fl
     if code is StatusCode.NOT_FOUND:
         return _not_found(model, details)
     if code is StatusCode.DEADLINE_EXCEEDED:
-        if details.lower() != "deadline exceeded":
+        if "Deadline Exceeded" not in details:  # gRPC's own words, sometimes within "Stream removed (...)"
             return DeadlineExceeded(details)
         within = f" within {timeout:g} s" if timeout is not None else ""
         return DeadlineExceeded(f"no answer from {model or address}{within}")

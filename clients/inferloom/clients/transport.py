@@ -29,6 +29,7 @@ class Transport:
         self.endpoint = endpoint
         self._token = token
         self._channel: Any = None  # a grpc.aio.Channel, whose stubs ask for arguments that have defaults
+        self._methods: dict[str, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -63,7 +64,10 @@ class Transport:
         if timeout <= 0:
             raise DeadlineExceeded(f"no time was left to ask {model or self.endpoint.address}")
         self.check_size(payload)
-        method = self._connected().unary_unary(path, response_deserializer=answer.FromString)
+        channel = self._connected()
+        method = self._methods.get(path)
+        if method is None:
+            method = self._methods[path] = channel.unary_unary(path, response_deserializer=answer.FromString)
         call = method(payload, timeout=timeout, metadata=self._headers(metadata))
         try:
             return await call, pairs(await call.trailing_metadata())

@@ -19,7 +19,7 @@ from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.process import Child, start
 from inferloom.sidecar.cache import locked
-from inferloom.sidecar.interpreter import Interpreter, choose
+from inferloom.sidecar.interpreter import choose
 from inferloom.sidecar.known_answer import check_known_answer
 from inferloom.sidecar.machine import check_platform
 from inferloom.sidecar.managed import EXTRAS, ManagedRuntime, Marker, pins, runtime_folder
@@ -77,8 +77,8 @@ async def make(folder: Path, progress: Progress) -> Marker:
         progress("removed a half-made runtime")
     progress(f"making a virtual environment of Python {python.version}")
     await run([python.executable, "-m", "venv", *without_pip(), str(folder)], "venv", progress)
-    await run([*pip(folder), "install", "--no-deps", "-r", str(pins("core"))], "pip", progress)
-    runtime = ManagedRuntime(folder, await describe(folder, python))
+    await run(pip(folder, "install", "--no-deps", "-r", str(pins("core"))), "pip", progress)
+    runtime = ManagedRuntime(folder, Marker(triton="", python=python.version, libdir=python.libdir))
     progress("starting Triton once, to check a known answer")
     marker = replace(runtime.marker, triton=await check_known_answer(runtime))
     marker.write(folder)
@@ -104,9 +104,9 @@ async def add_extras(runtime: ManagedRuntime, extras: Sequence[str], progress: P
         marker.write(folder)
         progress(f"adding {extra}")
         if extra == "gpu":
-            await run([*pip(folder), "uninstall", *yes(), "onnxruntime"], "pip", progress)
+            await run(pip(folder, "uninstall", *yes(), "onnxruntime"), "pip", progress)
         held = ["-c", str(core_constraints(folder, without_onnxruntime=extra == "gpu"))]
-        await run([*pip(folder), "install", *again, "-r", str(pins(extra)), *held], "pip", progress)
+        await run(pip(folder, "install", *again, "-r", str(pins(extra)), *held), "pip", progress)
         await check_known_answer(replace(runtime, marker=marker))
         marker = replace(
             marker,
@@ -134,14 +134,15 @@ def own_pip() -> bool:
     return importlib.util.find_spec("pip") is not None
 
 
-def pip(folder: Path) -> list[str]:
-    """The command that installs into the environment: our pip, else uv, else the environment's own pip."""
+def pip(folder: Path, verb: str, *arguments: str) -> list[str]:
+    """The command that works on the environment's packages: our pip, else uv, else the environment's own pip."""
     python = str(folder / "bin" / "python")
+    quiet = ("--no-input", "--disable-pip-version-check")
     if own_pip():
-        return [sys.executable, "-m", "pip", "--python", python, "--no-input", "--disable-pip-version-check"]
+        return [sys.executable, "-m", "pip", "--python", python, *quiet, verb, *arguments]
     if uv := shutil.which("uv"):
-        return [uv, "pip", f"--python={python}"]
-    return [python, "-m", "pip", "--no-input", "--disable-pip-version-check"]
+        return [uv, "pip", verb, "--python", python, *arguments]
+    return [python, "-m", "pip", *quiet, verb, *arguments]
 
 
 def yes() -> list[str]:
@@ -159,7 +160,9 @@ async def run(argv: Sequence[str], name: str, progress: Progress) -> None:
         if line.lstrip().startswith(STEPS):
             progress(line.strip())
 
-    child = await start(argv, name=name, on_line=show)
+    # A user's settings for their own installations are not meant for this one.
+    env = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+    child = await start(argv, env=env, name=name, on_line=show)
     try:
         code = await child.wait()
     finally:
@@ -172,11 +175,3 @@ async def run(argv: Sequence[str], name: str, progress: Progress) -> None:
 def last_error(child: Child) -> str:
     errors = [line for line in child.tail if line.lstrip().lower().startswith("error")]
     return f"{child.name}: {errors[-1].strip()}" if errors else child.why()
-
-
-async def describe(folder: Path, python: Interpreter) -> Marker:
-    """What is in the environment; Triton's own version is told by the server later."""
-    found = folder / "lib" / f"python{python.version}" / "site-packages"
-    names = [path.name for path in found.glob("numpy-*.dist-info")]
-    numpy = names[0].removeprefix("numpy-").removesuffix(".dist-info") if names else "none"
-    return Marker(triton="", numpy=numpy, python=python.version, libdir=python.libdir)

@@ -12,6 +12,8 @@ from pathlib import Path
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.oip import pb
 from inferloom.mesh.process import start
+from inferloom.sidecar.diagnosis import why_ended
+from inferloom.sidecar.infer import answer_values
 from inferloom.sidecar.managed import ManagedRuntime
 from inferloom.sidecar.ports import free_ports
 from inferloom.sidecar.triton import TritonClient, TritonError, one_line
@@ -59,16 +61,17 @@ async def check_known_answer(runtime: ManagedRuntime) -> str:
             answer = await client.infer(request(), TIMEOUT)
             version = await client.version()
         except (TritonError, TimeoutError) as error:
-            why = child.why() if child.returncode is not None else one_line(str(error)) or child.why()
+            ended = why_ended(child.returncode, child.head, child.tail)
+            why = ended if child.returncode is not None or "apt install" in ended else one_line(str(error)) or ended
             raise ConfigError(f"the Triton runtime does not work: {why}") from error
         finally:
             await client.close()
             await child.stop()
-    got = struct.unpack("<4f", answer.raw_output_contents[0])
-    if got != tuple(2 * value for value in VALUES):
+    got = answer_values(answer).get("y", ())
+    if tuple(got) != tuple(2 * value for value in VALUES):
         raise ConfigError(
             f"the Triton runtime computes wrongly: twice {list(VALUES)} gave {list(got)} "
-            f"(numpy {runtime.marker.numpy} inside; it must be below 2)"
+            f"(numpy {runtime.numpy} inside; it must be below 2)"
         )
     return version
 

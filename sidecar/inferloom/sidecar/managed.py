@@ -51,8 +51,7 @@ def runtime_folder(environ: Mapping[str, str] = os.environ) -> Path:
 class Marker:
     """Written last into a runtime that has given the known answer; an environment without it is half-made."""
 
-    triton: str  # versions inside
-    numpy: str
+    triton: str  # its version
     python: str  # "3.11"
     libdir: str  # of libpython
     extras: tuple[str, ...] = ()
@@ -62,7 +61,13 @@ class Marker:
     def read(folder: Path) -> Marker | None:
         try:
             values = json.loads((folder / MARKER).read_text())
-            return Marker(**{**values, "extras": tuple(values["extras"]), "pending": tuple(values["pending"])})
+            return Marker(
+                triton=values["triton"],
+                python=values["python"],
+                libdir=values["libdir"],
+                extras=tuple(values["extras"]),
+                pending=tuple(values["pending"]),
+            )
         except (OSError, ValueError, TypeError, KeyError):
             return None  # absent, or cut short: not whole
 
@@ -96,6 +101,12 @@ class ManagedRuntime:
     @property
     def packages(self) -> Path:
         return self.folder / "lib" / f"python{self.marker.python}" / "site-packages"
+
+    @property
+    def numpy(self) -> str:
+        """The version that is in it now."""
+        found = sorted(path.name for path in self.packages.glob("numpy-*.dist-info"))
+        return found[-1].removeprefix("numpy-").removesuffix(".dist-info") if found else "none"
 
     @cached_property
     def backends(self) -> Path:
@@ -138,15 +149,18 @@ class ManagedRuntime:
             **extra,
         }
 
+    def cleanup(self, grpc_port: int) -> list[str]:
+        return []
+
     async def checks(self) -> list[Check]:
         library = Path(self.marker.libdir) / f"libpython{self.marker.python}.so.1.0"
-        numpy_ok = self.marker.numpy.startswith("1.")
+        numpy_ok = self.numpy.startswith("1.")
         seen = await gpus()
         return [
             *machine_checks(self.folder),
             ("libpython", library.exists(), str(library) if library.exists() else f"{library} is gone: {CURE}"),
             ("Triton", True, f"{self.version} in {self.folder}, extras: {', '.join(self.extras) or 'none'}"),
-            ("numpy inside", numpy_ok, self.marker.numpy + ("" if numpy_ok else f": must be below 2: {CURE}")),
+            ("numpy inside", numpy_ok, self.numpy + ("" if numpy_ok else f": must be below 2: {CURE}")),
             ("GPU", True, ", ".join(seen) or "none seen by nvidia-smi; models run on the CPU"),
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import structlog
 
@@ -23,13 +24,18 @@ class Registrar:
 
     `want` never blocks; `run` does the work. Of several changes to one record only the newest is written.
 
-    A record that the registry will not take (a clash of names) is logged and left out until it changes.
+    Args:
+        refused: told of a record that the registry will not take (a clash of names), and why. It is left out until it
+            changes.
     """
 
-    def __init__(self, registry: Registry, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self, registry: Registry, clock: Clock, rng: random.Random, refused: Callable[[str, str], None]
+    ) -> None:
         self._registry = registry
         self._clock = clock
         self._rng = rng
+        self._refused = refused
         self._registrations: dict[str, Registration] = {}
         self._pending: dict[str, Replica | None] = {}
         self._changed = asyncio.Event()
@@ -63,6 +69,7 @@ class Registrar:
                     await self._apply(model, record)
                 except InvalidInput as error:
                     log.error("refused by the registry", model=model, error=str(error))
+                    self._refused(model, str(error))
                 except InferloomError as error:
                     self._pending.setdefault(model, record)
                     pause = backoff.next(0.0)

@@ -52,6 +52,9 @@ class Runtime(Protocol):
     def environment(self, **extra: str) -> dict[str, str]:
         """The whole environment of that server's process."""
 
+    def cleanup(self, grpc_port: int) -> list[str]:
+        """A command to run once that server has ended; empty: none."""
+
     async def checks(self) -> list[Check]:
         """(what, whether it is well, finding or cure) for `inferloom doctor`."""
 
@@ -94,6 +97,9 @@ class PathRuntime:
     def environment(self, **extra: str) -> dict[str, str]:
         return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **extra}
 
+    def cleanup(self, grpc_port: int) -> list[str]:
+        return []
+
     async def checks(self) -> list[Check]:
         return [("tritonserver", True, self.program)]
 
@@ -103,7 +109,7 @@ class DockerRuntime:
     """NVIDIA's container through the `docker` command.
 
     The container's ports are published on `host` alone. A SIGKILL of the sidecar ends the `docker run` client but not
-    the container: `docker rm -f` does.
+    the container, which has to be removed by hand.
     """
 
     program: str
@@ -131,7 +137,7 @@ class DockerRuntime:
             for address, port in ((host, http_port), (host, grpc_port), ("127.0.0.1", metrics_port))
             for option in ("--publish", f"{address}:{port}:{port}")
         ]
-        run = [self.program, "run", "--rm", "--init", "--name", f"inferloom-{grpc_port}", "--shm-size=1g", *published]
+        run = [self.program, "run", "--rm", "--init", "--name", container(grpc_port), "--shm-size=1g", *published]
         run += ["--volume", f"{repository.absolute()}:/models:ro", "--env", "PYTHONDONTWRITEBYTECODE=1"]
         for name in self.passed:
             run += ["--env", name]
@@ -155,8 +161,16 @@ class DockerRuntime:
     def environment(self, **extra: str) -> dict[str, str]:
         return {**os.environ, **extra}
 
+    def cleanup(self, grpc_port: int) -> list[str]:
+        return [self.program, "rm", "--force", container(grpc_port)]
+
     async def checks(self) -> list[Check]:
         return [("docker", True, f"{self.program}, image {IMAGE}:{self.tag}")]
+
+
+def container(grpc_port: int) -> str:
+    """The container's name: ports are unique on a machine."""
+    return f"inferloom-{grpc_port}"
 
 
 def find(triton: str = "managed", *, gpus: tuple[str, ...] = (), environ: Mapping[str, str] = os.environ) -> Runtime:

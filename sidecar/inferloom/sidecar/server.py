@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 
 import structlog
 
@@ -13,6 +14,7 @@ from inferloom.mesh.process import Child, start
 from inferloom.sidecar import shared_memory
 from inferloom.sidecar.board import Life
 from inferloom.sidecar.config import SidecarConfig
+from inferloom.sidecar.diagnosis import why_ended
 from inferloom.sidecar.flags import is_vulnerable
 from inferloom.sidecar.ports import free_ports
 from inferloom.sidecar.runtime import Runtime
@@ -21,6 +23,8 @@ from inferloom.sidecar.triton import TritonClient, TritonError
 __all__ = ["Server", "StartFailed", "attach", "refuse_vulnerable", "start_server"]
 
 log = structlog.get_logger(__name__)
+
+ATTEMPTS = 3
 
 
 class StartFailed(Exception):
@@ -31,20 +35,30 @@ class Server:
     """A Triton that answers, and the connection to it. `child` is None where it was attached to."""
 
     def __init__(
-        self, life: Life, client: TritonClient, child: Child | None = None, metrics_port: int = 0, prefix: str = ""
+        self,
+        life: Life,
+        client: TritonClient,
+        child: Child | None = None,
+        *,
+        metrics_port: int = 0,
+        memory_prefix: str = "",
+        cleanup: Sequence[str] = (),
     ) -> None:
         self.life = life
         self.client = client
         self.child = child
         self.metrics_port = metrics_port  # 0: not known
-        self._prefix = prefix  # of its shared memory
+        self._memory_prefix = memory_prefix
+        self._cleanup = cleanup
 
     async def stop(self, grace: float) -> None:
         """End the process (an attached one goes on) and close the connection."""
         await self.client.close()
         if self.child is not None:
             await self.child.stop(grace)
-            shared_memory.remove(self._prefix)
+            shared_memory.remove(self._memory_prefix)
+            if self._cleanup:
+                await (await start(self._cleanup)).wait()
 
 
 def refuse_vulnerable(version: str, host: str, *, allowed: bool) -> None:
@@ -76,6 +90,18 @@ async def start_server(runtime: Runtime, config: SidecarConfig, generation: int)
         ConfigError: one of the chosen ports is in use.
         StartFailed: it ended, or did not answer within `load_timeout` seconds.
     """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await _start_once(runtime, config, generation)
+        except StartFailed as error:
+            # A port that was free has been taken in between. A chosen one is checked again, and named, by the next try.
+            if "already in use" not in str(error):
+                raise
+            log.info("started once more", reason=str(error))
+    return await _start_once(runtime, config, generation)
+
+
+async def _start_once(runtime: Runtime, config: SidecarConfig, generation: int) -> Server:
     assert config.repository is not None
     host = listen_host(config.advertise)
     chosen = {"--http-port": config.http_port, "--grpc-port": config.grpc_port, "--metrics-port": config.metrics_port}
@@ -100,7 +126,7 @@ async def start_server(runtime: Runtime, config: SidecarConfig, generation: int)
     own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     client = TritonClient(own, grpc_port, secret=secret)
     life = Life(config.advertise, grpc_port, http, generation)
-    server = Server(life, client, child, metrics, prefix)
+    server = Server(life, client, child, metrics_port=metrics, memory_prefix=prefix, cleanup=runtime.cleanup(grpc_port))
     try:
         await _until_live(client, child, config.load_timeout)
     except BaseException:
@@ -116,7 +142,7 @@ async def _until_live(client: TritonClient, child: Child, timeout: float) -> Non
     try:
         await asyncio.wait((answers, ended), return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
-            raise StartFailed(_why(child))
+            raise StartFailed(why_ended(child.returncode, child.head, child.tail))
         await answers
     except (TritonError, TimeoutError):
         raise StartFailed(f"Triton did not answer within {timeout:.0f} s: {child.why()}") from None
@@ -124,18 +150,6 @@ async def _until_live(client: TritonClient, child: Child, timeout: float) -> Non
         answers.cancel()
         ended.cancel()
         await asyncio.gather(answers, ended, return_exceptions=True)
-
-
-def _why(child: Child) -> str:
-    """What Triton says is wrong: of its options at the very beginning, of ports and files in its last line of level E."""
-    for line in child.head:
-        if line.startswith(("tritonserver: ", "Bad option", "error: ", "Error ")):
-            return f"Triton: {line.removeprefix('tritonserver: ').strip()}"
-    errors = [line for line in child.tail if line.startswith("E") and "CudaDriverHelper" not in line]
-    if child.returncode == 127 or not errors:
-        return child.why()
-    text = errors[-1].partition("] ")[2] or errors[-1]
-    return "Triton: " + text.strip().strip('"')[:300]
 
 
 async def attach(config: SidecarConfig, generation: int) -> Server:

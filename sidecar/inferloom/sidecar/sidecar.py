@@ -24,6 +24,7 @@ from inferloom.mesh.registry.base import Registry
 from inferloom.sidecar.attached import Follower
 from inferloom.sidecar.board import Board, Phase, SidecarStatus
 from inferloom.sidecar.config import SidecarConfig
+from inferloom.sidecar.diagnosis import why_ended
 from inferloom.sidecar.drain import wait_until_idle
 from inferloom.sidecar.health import HealthServer
 from inferloom.sidecar.lifecycle import Lifecycle, Scanner
@@ -68,7 +69,7 @@ class Sidecar:
         self._rng = rng or seeded()
         self._scan = scan
         self._health = HealthServer()
-        self._registrar = Registrar(registry, clock, self._rng)
+        self._registrar = Registrar(registry, clock, self._rng, self._refused)
         record = Replica(
             model="", id=config.id, host=config.advertise, port=0, weight=config.weight, locality=config.locality
         )
@@ -157,14 +158,15 @@ class Sidecar:
     async def _supervise(self, runtime: Runtime | None) -> NoReturn:
         """Run one Triton after the other. Raises ConfigError where the first does not come up."""
         backoff = Backoff(self._rng, self._config.restart_first, self._config.restart_most)
-        generation = 0
+        # A sidecar that was itself started again goes on counting where its record stands.
+        known = [replica.generation for replica in self._registry.catalog.replicas() if replica.id == self._config.id]
+        first = generation = max(known, default=0) + 1
         while True:
-            generation += 1
             began = self._clock.now()
             try:
                 self._server = await self._start(runtime, generation)
             except (ConfigError, StartFailed) as error:
-                if generation == 1:
+                if generation == first:
                     raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from None
                 reason = str(error)
                 began = self._clock.now()  # not one healthy second
@@ -177,6 +179,7 @@ class Sidecar:
             pause = backoff.next(self._clock.now() - began)
             log.error("Triton is started again", reason=reason, pause=round(pause, 2))
             await self._clock.sleep(pause)
+            generation += 1
 
     async def _start(self, runtime: Runtime | None, generation: int) -> Server:
         if runtime is None:
@@ -228,7 +231,7 @@ class Sidecar:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if server.child is not None and tasks[2].done():
-                return server.child.why()
+                return why_ended(server.child.returncode, server.child.head, server.child.tail)
             if probing.done():
                 return probing.result()
             following.result()
@@ -256,6 +259,9 @@ class Sidecar:
             self._board.forget(model)
         if not await self._registrar.settle(REGISTRY_TIMEOUT):
             log.warning("the registry was not reached: its records stay until it drops them itself")
+
+    def _refused(self, model: str, why: str) -> None:
+        self._board.show(model, Phase.FAILED, why, ())
 
     async def _tell_health(self) -> None:
         told: set[str] = set()

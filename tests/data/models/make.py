@@ -12,11 +12,11 @@ import pickle
 import warnings
 from pathlib import Path
 
-import joblib
+import joblib  # type: ignore[import-not-found]
 import numpy as np
-import onnx
-import torch
-import xgboost
+import onnx  # type: ignore[import-not-found]
+import torch  # type: ignore[import-not-found]
+import xgboost  # type: ignore[import-not-found]
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
@@ -33,7 +33,12 @@ ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [5.9, 3.0, 4.2, 1.5]]
 def main() -> None:
     warnings.simplefilter("ignore")
     features, target = load_iris(return_X_y=True)
-    expected = {"rows": ROWS, **sklearn_and_onnx(features, target), **xgboost_models(features, target), **torch_models()}
+    expected = {
+        "rows": ROWS,
+        **sklearn_and_onnx(features, target),
+        **xgboost_models(features, target),
+        **torch_models(),
+    }
     small_onnx()
     (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
@@ -80,7 +85,7 @@ def xgboost_models(features: np.ndarray, target: np.ndarray) -> dict[str, object
     }
 
 
-class Linear(torch.nn.Module):
+class Linear(torch.nn.Module):  # type: ignore[misc]
     """x [n,4] -> [n,2] and the sum of each row [n]."""
 
     def __init__(self) -> None:

@@ -83,8 +83,9 @@ def test_the_replicas_error_keeps_its_trailing_metadata() -> None:
     assert error.trailing == (("x-replica", "r1"),)
 
 
-def test_our_own_deadline_names_the_model_and_the_time() -> None:
-    assert str(fault(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")) == "no answer from m within 2 s"
+@pytest.mark.parametrize("details", ["Deadline Exceeded", "Stream removed (Deadline Exceeded)"])
+def test_our_own_deadline_names_the_model_and_the_time(details: str) -> None:
+    assert str(fault(StatusCode.DEADLINE_EXCEEDED, details)) == "no answer from m within 2 s"
 
 
 def test_a_message_over_a_bound_says_whose_bound() -> None:

@@ -46,6 +46,19 @@ class Tensor:
         return Tensor(name, match[1], [int(n) for n in match[2].split(",") if n.strip()])
 
 
+def configured(config, what):
+    """Tensors ("input" or "output") as the configuration describes them, in its order and as the file sees them."""
+    lead = [-1] if config["max_batch_size"] > 0 else []
+    return [
+        Tensor(
+            one["name"],
+            one["data_type"].removeprefix("TYPE_").replace("STRING", "BYTES"),
+            lead + [int(size) for size in one.get("reshape", {}).get("shape", one["dims"])],
+        )
+        for one in config[what]
+    ]
+
+
 def cpu_threads(parameters, key="intra_op_thread_count"):
     """Threads for one model: the parameter where it is set (and not 0), else the cores up to four.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -49,5 +48,5 @@ class ModelFile:
     @property
     def extras(self) -> tuple[str, ...]:
         """Extras of the managed runtime that bring `needs`, as far as there are any."""
-        names = {_EXTRAS.get(re.split(r"[=<>~!\[; ]", package, maxsplit=1)[0]) for package in self.needs}
+        names = {_EXTRAS.get(package) for package in self.needs}
         return tuple(sorted(name for name in names if name))

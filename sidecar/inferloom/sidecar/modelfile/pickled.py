@@ -52,10 +52,7 @@ def describe(path: Path) -> ModelFile:
         what = f"a pickled {root}" if root else "a pickle without an estimator"
         raise InvalidInput(f"'{path}' is {what}; supported are estimators of scikit-learn, saved with joblib.dump")
     version = _version(data)
-    needs = [
-        f"scikit-learn=={version}" if version else "scikit-learn",
-        *(["imbalanced-learn"] if "imblearn" in modules else []),
-    ]
+    needs = ("scikit-learn", "imbalanced-learn") if "imblearn" in modules else ("scikit-learn",)
     name = root.rpartition(".")[2]
     return ModelFile(
         Kind.SKLEARN,
@@ -65,7 +62,7 @@ def describe(path: Path) -> ModelFile:
         (("model.joblib" if path.suffix == ".joblib" else "model.pkl", path),),
         "sklearn",
         batched=True,
-        needs=tuple(needs),
+        needs=needs,
     )
 
 

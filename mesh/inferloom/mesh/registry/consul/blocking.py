@@ -30,7 +30,7 @@ def next_index(asked: int, answered: int) -> int:
 
 
 class BlockingQuery:
-    """The loop of one question.
+    """The loop of one question, over a connection of its own.
 
     Args:
         take: called with each answer that may be new, and whether it continues the one before: nothing in between has
@@ -53,7 +53,7 @@ class BlockingQuery:
         rng: random.Random,
         wait: float = WAIT,
     ) -> None:
-        self._client = client
+        self._client = ConsulClient(client.settings, connections=1)
         self._path = path
         self._params = params
         self._needs = needs
@@ -68,11 +68,15 @@ class BlockingQuery:
     async def run(self) -> None:
         """Never ends by itself; failures are reported and paced."""
         bucket = TokenBucket(self._clock)
-        while True:
-            await bucket.take()
-            async for attempt in retrying(self._clock, self._rng, on=InferloomError):
-                with attempt:
-                    await self._ask()
+        try:
+            while True:
+                await bucket.take()
+                async for attempt in retrying(self._clock, self._rng, on=InferloomError):
+                    with attempt:
+                        await self._ask()
+        finally:
+            self._index = 0
+            await self._client.close()
 
     async def _ask(self) -> None:
         asked = self._index

@@ -14,7 +14,7 @@ from consul.exceptions import ConsulException
 
 from inferloom.mesh.errors import RegistryUnavailable
 from inferloom.mesh.registry.consul.errors import refused
-from inferloom.mesh.registry.consul.http import AioConsul
+from inferloom.mesh.registry.consul.http import CONNECTIONS, AioConsul
 from inferloom.mesh.registry.consul.settings import ConsulSettings
 
 __all__ = ["Answer", "Committed", "ConsulClient", "operation"]
@@ -48,14 +48,15 @@ class ConsulClient:
     ACLs say no, InvalidInput where Consul finds the request wrong.
     """
 
-    def __init__(self, settings: ConsulSettings) -> None:
+    def __init__(self, settings: ConsulSettings, *, connections: int = CONNECTIONS) -> None:
         self.settings = settings
+        self._connections = connections
         self._consul: AioConsul | None = None
 
     @property
     def _open(self) -> AioConsul:
         if self._consul is None:
-            self._consul = AioConsul(self.settings)
+            self._consul = AioConsul(self.settings, self._connections)
         return self._consul
 
     async def close(self) -> None:
@@ -77,7 +78,12 @@ class ConsulClient:
     async def read(
         self, path: str, params: Sequence[tuple[str, str]], *, needs: str, index: int = 0, wait: float = 0.0
     ) -> Answer:
-        """GET; with an `index`, a blocking query that returns after `wait` seconds at the latest."""
+        """GET; with an `index`, a blocking query that returns after `wait` seconds at the latest.
+
+        An index means nothing to another Consul, and a restarted one is another: so a question with an index goes over
+        the connection of the question before, and where that is gone it fails like any other lost connection. For that
+        the client must have one connection and one user.
+        """
         query: list[tuple[str, str]] = list(params)
         timeout = LATE
         if index:
@@ -91,7 +97,9 @@ class ConsulClient:
 
         def ask(consul: Any) -> Any:
             headers = consul.prepare_headers()
-            return consul.http.get(take, path, query, headers=headers, raw=True, connections_timeout=timeout)
+            return consul.http.get(
+                take, path, query, headers=headers, raw=True, connections_timeout=timeout, same_connection=index > 0
+            )
 
         answer: Answer = await self.call(ask, needs)
         return answer

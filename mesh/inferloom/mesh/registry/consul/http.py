@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import aiohttp
@@ -21,7 +22,8 @@ __all__ = ["AioConsul"]
 
 T = TypeVar("T")
 Headers = dict[str, str] | None
-CONNECTIONS = 8  # two or three blocking queries, and room for calls; the agent drops a client above 200
+CONNECTIONS = 4  # for calls; each blocking query has one of its own. The agent drops a client above 200
+KEEPALIVE = 60.0  # seconds for which an idle connection is kept
 CONNECT_TIMEOUT = 2.0  # seconds
 TIMEOUT = 5.0  # seconds between two reads; blocking queries bring their own
 
@@ -29,12 +31,14 @@ TIMEOUT = 5.0  # seconds between two reads; blocking queries bring their own
 class AioHTTP(base.HTTPClient):  # type: ignore[misc]  # py-consul has no types
     """The adapter. Made inside a running event loop."""
 
-    def __init__(self, settings: ConsulSettings) -> None:
+    def __init__(self, settings: ConsulSettings, connections: int) -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         super().__init__(host, settings.port, settings.scheme)
         self._settings = settings
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls_context(settings))
-        self._session = aiohttp.ClientSession(connector=connector)
+        connector = aiohttp.TCPConnector(limit=connections, ssl=tls_context(settings), keepalive_timeout=KEEPALIVE)
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(_refuse_another)
+        self._session = aiohttp.ClientSession(connector=connector, trace_configs=[trace])
 
     async def _request(
         self,
@@ -45,13 +49,16 @@ class AioHTTP(base.HTTPClient):  # type: ignore[misc]  # py-consul has no types
         data: str | bytes | None,
         timeout: float | None,
         raw: bool = False,
+        same_connection: bool = False,
     ) -> T:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=timeout or TIMEOUT)
         headers = dict(headers or {})
         if self._settings.namespace:
             headers["X-Consul-Namespace"] = self._settings.namespace
         try:
-            async with self._session.request(method, uri, headers=headers, data=data, timeout=limits) as response:
+            async with self._session.request(
+                method, uri, headers=headers, data=data, timeout=limits, trace_request_ctx=same_connection
+            ) as response:
                 body: str | bytes = await (response.read() if raw else response.text(encoding="utf-8"))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(self._settings, error) from error
@@ -65,8 +72,11 @@ class AioHTTP(base.HTTPClient):  # type: ignore[misc]  # py-consul has no types
         headers: Headers = None,
         raw: bool = False,
         connections_timeout: float | None = None,
+        same_connection: bool = False,
     ) -> Any:
-        return self._request(callback, "GET", self.uri(path, params), headers, None, connections_timeout, raw)
+        """With `same_connection`, fails where the connection of the request before is gone."""
+        uri = self.uri(path, params)
+        return self._request(callback, "GET", uri, headers, None, connections_timeout, raw, same_connection)
 
     def put(
         self,
@@ -108,16 +118,22 @@ class AioHTTP(base.HTTPClient):  # type: ignore[misc]  # py-consul has no types
 class AioConsul(base.Consul):  # type: ignore[misc]
     """py-consul's API; every call returns an awaitable."""
 
-    def __init__(self, settings: ConsulSettings) -> None:
+    def __init__(self, settings: ConsulSettings, connections: int = CONNECTIONS) -> None:
         self._settings = settings
+        self._connections = connections
         super().__init__(settings.host, settings.port, settings.token or None, settings.scheme, verify=settings.verify)
         self.token = settings.token or None  # py-consul prefers CONSUL_HTTP_TOKEN to the token it is given
 
     def http_connect(self, host: str, port: int, scheme: str, verify: bool | str = True, cert: Any = None) -> AioHTTP:
-        return AioHTTP(self._settings)
+        return AioHTTP(self._settings, self._connections)
 
     def close(self) -> Any:
         return self.http.close()
+
+
+async def _refuse_another(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+    if context.trace_request_ctx:
+        raise aiohttp.ServerDisconnectedError("connection lost")
 
 
 def tls_context(settings: ConsulSettings) -> ssl.SSLContext | bool:

@@ -8,7 +8,7 @@ attributes such as `inputs = {"x": "FP32[-1,4]"}` and `outputs = {...}`, or the 
 import inspect
 
 import numpy as np
-from inferloom_backend import Backend, InvalidModel, Tensor
+from inferloom_backend import Backend, InvalidModel, Tensor, configured
 
 NUMPY = {"BOOL": np.bool_, "BYTES": np.object_, "FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
 
@@ -73,11 +73,7 @@ def _tensors(kind, what, config):
     declared = getattr(kind, what, None)
     if declared:
         return [Tensor.parse(name, text) for name, text in declared.items()]
-    lead = [-1] if config["max_batch_size"] > 0 else []
-    tensors = [
-        Tensor(one["name"], one["data_type"][5:].replace("STRING", "BYTES"), lead + [int(d) for d in one["dims"]])
-        for one in config[what[:-1]]
-    ]
+    tensors = configured(config, what[:-1])
     if not tensors:
         raise InvalidModel(
             f"model '{config['name']}': the {what} of class {kind.__name__} are not known: give it an attribute such as "

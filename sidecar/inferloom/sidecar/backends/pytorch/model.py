@@ -7,7 +7,7 @@ a dict that forward returns, or else they are taken in order. Outputs without a 
 
 import numpy as np
 import torch
-from inferloom_backend import Backend, InvalidModel, Tensor, cpu_threads
+from inferloom_backend import Backend, InvalidModel, Tensor, configured, cpu_threads
 from torch.utils import _pytree as pytree
 
 TYPES = {
@@ -75,17 +75,8 @@ class TritonPythonModel(Backend):
                 f"{where}TorchScript carries no shapes: save with torch.export.save(torch.export.export(...)), "
                 f"or give them: {listed} --output y:FP32[-1,2]"
             )
-        lead = [-1] if config["max_batch_size"] > 0 else []
-        self.inputs, self.outputs = (
-            [
-                Tensor(
-                    one["name"], one["data_type"][5:].replace("STRING", "BYTES"), lead + [int(d) for d in one["dims"]]
-                )
-                for one in config[what]
-            ]
-            for what in ("input", "output")
-        )
-        self.batched = bool(lead)
+        self.inputs, self.outputs = configured(config, "input"), configured(config, "output")
+        self.batched = config["max_batch_size"] > 0
         order = {}
         for tensor in self.inputs:
             index = names.index(tensor.name) if tensor.name in names else _index(tensor.name)

@@ -1,0 +1,39 @@
+# Each target does its own set-up; what is there already is not done again.
+.DEFAULT_GOAL := help
+VENV := .venv/bin
+PROTOS := $(wildcard protos/inferloom/v1/*.proto)
+
+.PHONY: help setup demo test unit lint gen bench clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## virtual environment, pins and the Triton runtime (in the user's cache)
+	@scripts/setup
+
+demo: setup ## handwritten digits through the mesh, with one Triton killed and one frozen on the way
+	@$(VENV)/python examples/digits/demo.py
+
+test: ## all tests, on real Triton and Consul
+	@scripts/setup test
+	$(VENV)/python -m pytest
+
+unit: setup ## the unit tests alone: no network, seconds
+	$(VENV)/python -m pytest tests/unit
+
+lint: setup ## ruff, mypy, and whether the generated code is what the protos say
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	@$(MAKE) -s gen
+	@drift=$$(git status --porcelain -- protos); [ -z "$$drift" ] || { echo "generated code differs: run make gen and commit"; echo "$$drift"; exit 1; }
+
+gen: setup ## the Python code of the protos
+	cd protos && ../$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS:protos/%=%)
+
+bench: ## requests per second, CPU and memory beside yardsticks
+	@scripts/setup bench
+	$(VENV)/python -m bench
+
+clean: ## what the targets above have made here (not the user's cache)
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
