@@ -14,8 +14,7 @@ from inferloom.mesh.clock import SYSTEM
 from inferloom.mesh.errors import ConfigError, Forbidden, InferloomError, RegistryUnavailable, Unauthenticated
 from inferloom.mesh.registry.consul import ConsulRegistry
 from inferloom.mesh.registry.consul.pace import retrying
-from tests.support.consul import Consul, Health, eventually, replica
-from tests.support.consul_fixtures import ConsulFactory
+from tests.support.consul import Consul, ConsulFactory, Health, eventually, replica
 from tests.support.documents_contract import first
 
 pytest_plugins = ("tests.support.consul_fixtures",)
@@ -67,7 +66,7 @@ async def test_the_documented_policies_suffice(guarded: Consul, registries: Make
     await operator.documents.put("policy", "iris", {"retries": 1})
     assert await router.documents.get("policy", "iris") is not None
     assert len(await router.documents.history("policy", "iris")) == 1
-    with pytest.raises(Forbidden, match='`key_prefix "inferloom/" { policy = "write" }`'):
+    with pytest.raises(Forbidden, match=r'`key_prefix "inferloom/" \{ policy = "write" \}`'):
         await router.documents.put("policy", "iris", {"retries": 2})
     with pytest.raises(Forbidden):
         await router.register(replica("other"))
@@ -80,11 +79,11 @@ async def test_what_is_missing_is_named(guarded: Consul, registries: Make) -> No
         await registries(address=guarded.address).start()
     rules = 'key_prefix "inferloom/" { policy = "write" }'
     keys = registries(address=guarded.address, token=await token(guarded, rules))
-    with pytest.raises(Forbidden, match='the token lacks `session_prefix "" { policy = "write" }`'):
+    with pytest.raises(Forbidden, match=r'the token lacks `session_prefix "" \{ policy = "write" \}`'):
         await keys.register(replica())
     rules += 'session_prefix "" { policy = "write" }'
     sessions = registries(address=guarded.address, token=await token(guarded, rules))
-    with pytest.raises(Forbidden, match='the token lacks `service "iris" { policy = "write" }`'):
+    with pytest.raises(Forbidden, match=r'the token lacks `service "iris" \{ policy = "write" \}`'):
         await sessions.register(replica())
     unknown = registries(address=guarded.address, token="00000000-0000-0000-0000-00000000bad0")
     with pytest.raises(Unauthenticated, match="does not know the token: check CONSUL_HTTP_TOKEN"):
@@ -141,7 +140,7 @@ async def test_mutual_tls(consul_with: ConsulFactory, registries: Make, tmp_path
         await registries(address=address, ca=files["ca"]).start(0.5)
     with pytest.raises(ConfigError, match=r"client-key\.pem\) cannot be used"):
         await registries(address=address, ca=files["client-key"]).start(0.5)
-    with pytest.raises(RegistryUnavailable, match="write https://127.0.0.1"):
+    with pytest.raises(RegistryUnavailable, match=r"write https://127\.0\.0\.1"):
         await registries(address=f"http://127.0.0.1:{port}").start(0.5)
     with pytest.raises(RegistryUnavailable, match="no TLS with Consul at"):
         await registries(address=f"https://{consul.address}", ca=files["ca"]).start(0.5)

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 from inferloom.mesh.catalog import State
 from inferloom.mesh.process import start
@@ -69,7 +68,7 @@ async def test_a_triton_that_hangs_is_killed_and_started_again(tmp_path: Path) -
 
 
 async def test_drain_says_so_first_and_stops_only_when_what_is_in_flight_is_done(tmp_path: Path) -> None:
-    write_model(tmp_path, "slow", seconds=1.5)
+    write_model(tmp_path, "slow", seconds=0.7)
     async with running(tmp_path, watch_lag=0.4) as it:
         replica = await it.serving("slow")
         pid = it.sidecar.pid
@@ -92,17 +91,18 @@ async def test_drain_says_so_first_and_stops_only_when_what_is_in_flight_is_done
 
 
 async def test_drain_is_bounded(tmp_path: Path) -> None:
-    write_model(tmp_path, "slow", seconds=30)
-    (tmp_path / "slow" / "1" / "warmup.json").write_text("{")  # it would wait for its first request otherwise
-    async with running(tmp_path, drain_timeout=0.5, load_timeout=60) as it:
-        await it.until("slow", lambda r: bool(r.problem) and "JSON" in r.problem)
-        pid = it.sidecar.pid
-        assert pid is not None
-        ports = it.sidecar.status.value
-        assert ports.generation == 1
+    folder = write_model(tmp_path, "slow", seconds=60)
+    (folder / "warmup.json").write_text("{")  # a model that does not serve, so that no first request holds it up
+    async with running(tmp_path, drain_timeout=0.5) as it:
+        broken = await it.until("slow", lambda r: "warmup.json" in r.problem)
+        client = TritonClient(broken.host, broken.port)
+        call = asyncio.create_task(client.infer(request("slow"), 60.0))
+        await asyncio.sleep(0.3)
         began = time.monotonic()
         await it.sidecar.drain()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 15
+        await asyncio.gather(call, return_exceptions=True)
+        await client.close()
 
 
 HOST = """
@@ -125,8 +125,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
-async def test_no_process_is_left_when_the_sidecar_is_killed(tmp_path: Path, how: signal.Signals) -> None:
+async def test_no_process_is_left_when_the_sidecar_is_killed(tmp_path: Path) -> None:
     write_model(tmp_path, "one")
     write_model(tmp_path, "two")
     said: asyncio.Queue[str] = asyncio.Queue()
@@ -139,8 +138,8 @@ async def test_no_process_is_left_when_the_sidecar_is_killed(tmp_path: Path, how
         assert psutil.pid_exists(int(line.split()[1]))
         assert len(family) >= 3, "Triton and a process for each model"
         assert psutil.Process(child.pid).memory_info().rss < 100e6
-        os.kill(child.pid, how)
-        assert await child.wait() == -how
+        os.kill(child.pid, signal.SIGKILL)
+        assert await child.wait() == -signal.SIGKILL
         took = await until_gone(str(tmp_path), timeout=5.0)
         assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family), took
     finally:

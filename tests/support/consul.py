@@ -7,7 +7,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -16,6 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inferloom.cli.consul_agent import DevAgent
 from inferloom.mesh.catalog import Catalog, Replica
 from inferloom.mesh.registry.base import Registry
+
+ConsulFactory = Callable[[Mapping[str, object]], Awaitable["Consul"]]
 
 
 class Consul:
@@ -66,7 +68,7 @@ class Consul:
         return json.loads(found) if found else None
 
 
-class Health(health_pb2_grpc.HealthServicer):
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     """A grpc.health.v1 server, as a sidecar has one."""
 
     def __init__(self) -> None:
@@ -76,7 +78,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self.serving = True
         self.asked = 0
 
-    async def Check(  # type: ignore[override]  # noqa: N802
+    async def Check(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: object
     ) -> health_pb2.HealthCheckResponse:
         self.asked += 1

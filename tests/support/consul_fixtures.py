@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,7 @@ import pytest
 
 from inferloom.cli.consul_agent import start_dev_agent
 from inferloom.mesh.registry.consul import ConsulRegistry
-from tests.support.consul import Consul, Health
-
-ConsulFactory = Callable[[Mapping[str, object]], Awaitable[Consul]]
+from tests.support.consul import Consul, ConsulFactory, Health
 
 
 @pytest.fixture

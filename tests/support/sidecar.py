@@ -147,7 +147,8 @@ async def running(repository: Path | None, **options: Any) -> AsyncIterator[Runn
         await asyncio.gather(it.task, return_exceptions=True)
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    children = psutil.Process().children(recursive=True)
+    left = [child for child in children if child.pid not in before and child.is_running()]
     assert not left, left
     assert not registry.catalog.models
 

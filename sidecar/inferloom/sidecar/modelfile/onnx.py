@@ -131,7 +131,7 @@ def _value(path: Path, data: Buffer) -> _Value:
     if tensor is None:
         what = "a sequence" if kind and 4 in kind else "a map" if kind and 5 in kind else "no tensor"
         raise InvalidInput(
-            f"'{name}' of '{path}' is {what}, which Triton cannot carry; a classifier of skl2onnx is converted with "
+            f"{name!r} of '{path}' is {what}, which Triton cannot carry; a classifier of skl2onnx is converted with "
             "options={'zipmap': False}"
         )
     code, shape, leading = 0, [], None
@@ -144,7 +144,7 @@ def _value(path: Path, data: Buffer) -> _Value:
             leading = sizes[0][1] if sizes else None
     if code not in _TYPES:
         raise InvalidInput(
-            f"'{name}' of '{path}' has ONNX type {code}, which Triton cannot carry; cast it in the model"
+            f"{name!r} of '{path}' has ONNX type {code}, which Triton cannot carry; cast it in the model"
         )
     return _Value(TensorType(name, _TYPES[code], tuple(shape)), leading)
 

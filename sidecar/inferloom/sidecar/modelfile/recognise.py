@@ -121,6 +121,8 @@ def _looks(path: Path, head: bytes, suffix: str) -> str:
     }.get(suffix)
     if zipfile.is_zipfile(path):
         kind = "a zip file"
+    elif head.startswith(b"PK\3\4"):
+        kind = "a zip file that was cut short (copy it again)"
     elif re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
         kind = "a web page; the download may have failed"
     else:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from inferloom.mesh.errors import InvalidInput
@@ -16,9 +19,10 @@ WAYS_OUT = "save the program with torch.export.save(torch.export.export(model, (
 
 def looks_like(path: Path) -> bool:
     """Whether this is a zip file of torch."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
+    with _damage(path):
+        if not zipfile.is_zipfile(path):
+            return False
+    with _opened(path) as archive:
         inner = {name.partition("/")[2] for name in archive.namelist()} | set(archive.namelist())
     return bool(inner & {"data.pkl", "archive_format", "serialized_exported_program.json"})
 
@@ -29,7 +33,7 @@ def describe(path: Path) -> ModelFile:
     Raises InvalidInput for what else torch saves: a state_dict or pickled module (weights without the program) and
     compiled packages.
     """
-    with zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         entries = archive.namelist()
         inner = {name.partition("/")[2] for name in entries} | set(entries)
         if any("aotinductor" in name for name in entries):
@@ -50,8 +54,23 @@ def describe(path: Path) -> ModelFile:
 
 def forward_names(model: ModelFile) -> tuple[str, ...]:
     """Arguments of a TorchScript's forward; empty where they cannot be read."""
-    with zipfile.ZipFile(model.path) as archive:
+    with _opened(model.path) as archive:
         return _forward(archive, archive.namelist())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    with _damage(path), zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """What zipfile raises for damaged files, as InvalidInput."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, UnicodeDecodeError, EOFError, OSError) as error:
+        raise InvalidInput(f"'{path}' is a damaged zip file ({error}); copy it again, or save it again") from None
 
 
 def _forward(archive: zipfile.ZipFile, entries: list[str]) -> tuple[str, ...]:

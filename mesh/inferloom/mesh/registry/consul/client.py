@@ -10,10 +10,10 @@ from typing import Any
 
 from consul import base
 from consul.callback import CB
-from consul.exceptions import ConsulException
+from consul.exceptions import ACLPermissionDenied, ConsulException
 
 from inferloom.mesh.errors import RegistryUnavailable
-from inferloom.mesh.registry.consul.errors import refused
+from inferloom.mesh.registry.consul.errors import not_consul, refused
 from inferloom.mesh.registry.consul.http import CONNECTIONS, AioConsul
 from inferloom.mesh.registry.consul.settings import ConsulSettings
 
@@ -34,11 +34,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A transaction's outcome; where it was rolled back, `errors` has what was wrong, by the operation's position."""
+    """A transaction's outcome; where it was rolled back, `errors` has what was wrong."""
 
     done: bool
     results: Sequence[dict[str, Any]] = ()
-    errors: Sequence[tuple[int, str]] = ()
+    errors: Sequence[str] = ()
 
 
 class ConsulClient:
@@ -109,8 +109,10 @@ class ConsulClient:
 
         def take(response: base.Response) -> Committed:
             if response.code == 409:
-                errors = json.loads(response.body)["Errors"] or ()
-                return Committed(False, errors=[(error["OpIndex"], error["What"]) for error in errors])
+                errors = [error["What"] for error in json.loads(response.body)["Errors"] or ()]
+                if denied := next((what for what in errors if "ermission denied" in what), None):
+                    raise ACLPermissionDenied(denied)
+                return Committed(False, errors=errors)
             results = CB.json()(response)["Results"] or ()
             return Committed(True, [result["KV"] for result in results])
 
@@ -124,7 +126,7 @@ class ConsulClient:
 
     def not_consul(self, error: ValueError) -> RegistryUnavailable:
         """What answers does not speak as Consul does."""
-        return RegistryUnavailable(f"{self.settings.address} does not answer as Consul does ({error}): is it one?")
+        return not_consul(self.settings, error)
 
 
 def operation(verb: str, key: str, value: bytes | None = None, **more: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from inferloom.mesh.clock import Clock
-from inferloom.mesh.errors import Conflict, InferloomError, InvalidInput
+from inferloom.mesh.errors import Conflict, InferloomError, InvalidInput, RegistryUnavailable
 from inferloom.mesh.latest import Latest
 from inferloom.mesh.registry.base import Document, DocumentKey, Spec
 from inferloom.mesh.registry.consul.blocking import WAIT, BlockingQuery
@@ -94,6 +94,8 @@ class ConsulDocuments:
             # A transaction whose answer was lost is sent once more, and then fails against itself.
             if written.done or await self._value(key) == mine:
                 return decode_document(kind, name, mine)
+            if not any("stale" in what for what in written.errors):
+                raise RegistryUnavailable(f"Consul did not write {kind} '{name}': {'; '.join(written.errors)}")
         raise Conflict(f"{kind} '{name}' is being written by others all the time: try again")
 
     async def history(self, kind: str, name: str) -> Sequence[Document]:

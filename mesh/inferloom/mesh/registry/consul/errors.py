@@ -10,13 +10,13 @@ from consul.exceptions import ACLPermissionDenied, BadRequest, ClientError, Cons
 from inferloom.mesh.errors import Forbidden, InferloomError, InvalidInput, RegistryUnavailable, Unauthenticated
 from inferloom.mesh.registry.consul.settings import ConsulSettings
 
-__all__ = ["refused", "unreachable"]
+__all__ = ["not_consul", "refused", "unreachable"]
 
 
 def unreachable(settings: ConsulSettings, error: BaseException) -> RegistryUnavailable:
     """Nothing answered at the address, or not in time."""
     address = settings.address
-    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
+    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)) or "[SSL" in str(error):
         return RegistryUnavailable(
             f"no TLS with Consul at {address} ({_short(error)}): set CONSUL_CACERT to its authority's certificate, "
             "CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY to yours, or use http://"
@@ -49,11 +49,18 @@ def refused(settings: ConsulSettings, error: ConsulException, needs: str) -> Inf
         return RegistryUnavailable(
             f"Consul at {address} speaks TLS: write https://{address}, or set CONSUL_HTTP_SSL=true"
         )
+    if said.startswith("Failed to decode JSON"):
+        return not_consul(settings, error)
     if isinstance(error, (BadRequest, ClientError)):
         return InvalidInput(f"Consul at {address} refuses: {said}")
     return RegistryUnavailable(
         f"Consul at {address} cannot answer now ({said}): look at the agent's log and its leader"
     )
+
+
+def not_consul(settings: ConsulSettings, error: Exception) -> RegistryUnavailable:
+    """Something else answers at the address."""
+    return RegistryUnavailable(f"{settings.address} does not answer as Consul does ({_short(error)}): is it one?")
 
 
 def _short(error: BaseException) -> str:

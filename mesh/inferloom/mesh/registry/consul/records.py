@@ -75,7 +75,7 @@ class Records:
         key = self._keys.record(replica.model, replica.id)
         both = [operation("check-session", key, Session=self._session), operation("delete", key)]
         removed = await self._client.transaction(both, needs=self._needs)
-        return removed.done or not any("failed session check" in what for _, what in removed.errors)
+        return removed.done or not any("failed session check" in what for what in removed.errors)
 
     async def stated(self, replicas: Sequence[Replica]) -> dict[tuple[str, str], tuple[bytes, bool]]:
         """What Consul has of these: by (model, replica) the record and whether it is ours.
