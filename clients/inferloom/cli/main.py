@@ -31,6 +31,11 @@ Mesh = Annotated[
     str | None,
     typer.Option("--mesh", help="HOST:PORT of the mesh; default: the one that runs here, or $INFERLOOM_MESH."),
 ]
+Ca = Annotated[
+    Path | None, typer.Option("--ca", help="PEM file of the CA that signed the mesh's certificate: use TLS.")
+]
+Cert = Annotated[Path | None, typer.Option("--cert", help="PEM certificate of your own, for mTLS; needs --key.")]
+Key = Annotated[Path | None, typer.Option("--key", help="Its PEM key.")]
 Token = Annotated[str | None, typer.Option("--token", envvar="INFERLOOM_TOKEN", help="Bearer token of the mesh.")]
 Admin = Annotated[str, typer.Option("--admin", help="HOST:PORT of /ready, /catalog, /config, /stacks, /metrics.")]
 Name = Annotated[str | None, typer.Option("--as", help="NAME or NAME:VERSION; default: the file's name, version 1.")]
@@ -137,13 +142,16 @@ def remove(
 def models(
     mesh: Mesh = None,
     token: Token = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
     once: Annotated[bool, typer.Option("--once", help="Print the table once.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON once.")] = False,
 ) -> None:
     """A live table of models, replicas, health and load."""
     from inferloom.cli.models import show_models
 
-    _run(show_models(mesh, token, once=once, json=json))
+    _run(show_models(mesh, token, once=once, json=json, ca=ca, cert=cert, key=key))
 
 
 @app.command()
@@ -157,13 +165,17 @@ def infer(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     mesh: Mesh = None,
     token: Token = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
 ) -> None:
     """Call a model once and show its answer."""
     from inferloom.cli.infer import infer as run
     from inferloom.cli.state import find
 
-    state = find(mesh, token)
-    _run(run(state.address, model, input or (), version=version, timeout=timeout, json=json, token=token))
+    address = find(mesh, token).address
+    secure = {"ca": ca, "cert": cert, "key": key}
+    _run(run(address, model, input or (), version=version, timeout=timeout, json=json, token=token, **secure))
 
 
 @app.command()

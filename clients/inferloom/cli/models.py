@@ -6,6 +6,7 @@ import asyncio
 import json as json_module
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from inferloom.cli.state import find
+from inferloom.clients.channel import Endpoint
 from inferloom.mesh.errors import RegistryUnavailable
 from inferloom.v1 import mesh_pb2 as pb
 from inferloom.v1 import mesh_pb2_grpc
@@ -32,7 +34,16 @@ COLOURS = {"serving": "green", "starting": "yellow", "draining": "yellow"}
 Rates = dict[tuple[str, str], int]
 
 
-async def show_models(mesh: str | None, token: str | None, *, once: bool, json: bool) -> None:
+async def show_models(
+    mesh: str | None,
+    token: str | None,
+    *,
+    once: bool,
+    json: bool,
+    ca: Path | None = None,
+    cert: Path | None = None,
+    key: Path | None = None,
+) -> None:
     """Refresh the table until Ctrl-C; where stdout is no terminal, or with `once`, print it once.
 
     Raises:
@@ -41,7 +52,8 @@ async def show_models(mesh: str | None, token: str | None, *, once: bool, json: 
     state = find(mesh, token)
     metadata = (("authorization", f"Bearer {state.token}"),) if state.token else ()
     console = Console(width=None if sys.stdout.isatty() else 160)
-    async with grpc.aio.insecure_channel(state.address) as channel:
+    endpoint = Endpoint(state.address, ca=ca, cert=cert, key=key)
+    async with endpoint.connect() as channel:
         stub: Any = mesh_pb2_grpc.MeshServiceStub(channel)  # type: ignore[no-untyped-call]
 
         async def ask() -> pb.ListModelsResponse:

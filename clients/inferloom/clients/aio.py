@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from inferloom.clients.channel import DEFAULT_ADDRESS, MIB, Endpoint
-from inferloom.clients.faults import Unreachable
 from inferloom.clients.fit import Fitted, check_outputs, fit
 from inferloom.clients.handle import ModelHandle
 from inferloom.clients.listing import list_models
@@ -22,7 +21,7 @@ from inferloom.clients.signatures import Signatures
 from inferloom.clients.stream import InferStream, OnError, Requests
 from inferloom.clients.transport import Metadata, Transport
 from inferloom.mesh.clock import SYSTEM, Clock
-from inferloom.mesh.errors import DeadlineExceeded, InvalidInput, ModelNotFound, NoReplica, Unsupported
+from inferloom.mesh.errors import DeadlineExceeded, InvalidInput, ModelNotFound, NoReplica, Unreachable, Unsupported
 from inferloom.mesh.oip import SERVICE, pb
 
 __all__ = ["CastWarning", "MeshClient"]

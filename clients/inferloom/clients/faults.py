@@ -29,18 +29,13 @@ from inferloom.mesh.errors import (
     NoReplica,
     ReplicaError,
     Unauthenticated,
+    Unreachable,
     Unsupported,
 )
 
-__all__ = ["Unreachable", "error_of", "message_error", "pairs"]
+__all__ = ["error_of", "message_error", "pairs"]
 
 Pairs = tuple[tuple[str, str | bytes], ...]
-
-
-class Unreachable(InferloomError):
-    """No server was spoken to, or the connection to it broke: nothing listens there, no such host, TLS on one side."""
-
-    code = StatusCode.UNAVAILABLE
 
 
 _PLAIN: dict[StatusCode, type[InferloomError]] = {

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from inferloom.clients.metadata import ModelMetadata
 from inferloom.clients.result import InferResult
 from inferloom.clients.stream import InferStream, Requests
 from inferloom.mesh.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from inferloom.clients.aio import MeshClient
+__all__ = ["Caller", "ModelHandle", "one_or_named"]
 
-__all__ = ["ModelHandle", "one_or_named"]
+
+class Caller(Protocol):
+    """What a handle needs of a client: `MeshClient` has it."""
+
+    async def infer(self, model: str, inputs: Any, **options: Any) -> InferResult: ...
+
+    def stream(self, model: str, requests: Requests, **options: Any) -> InferStream: ...
+
+    async def metadata(self, model: str, *, version: str | int = "") -> ModelMetadata: ...
+
+    async def ready(self, model: str = "", *, version: str | int = "") -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class ModelHandle:
     Keywords are input names, so options are set with `options`, which makes another handle.
     """
 
-    client: MeshClient
+    client: Caller
     name: str
     version: str | int = ""
     timeout: float | None = None

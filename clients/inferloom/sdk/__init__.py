@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inferloom.clients.aio import CastWarning, MeshClient
-    from inferloom.clients.faults import Unreachable
     from inferloom.clients.metadata import ModelInfo, ModelMetadata, TensorSpec
     from inferloom.clients.result import InferResult
     from inferloom.clients.sync import SyncMeshClient
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         NoReplica,
         ReplicaError,
         Unauthenticated,
+        Unreachable,
         Unsupported,
     )
 
@@ -62,7 +62,6 @@ _HOME = {
     "ModelMetadata": "inferloom.clients.metadata",
     "SyncMeshClient": "inferloom.clients.sync",
     "TensorSpec": "inferloom.clients.metadata",
-    "Unreachable": "inferloom.clients.faults",
 }  # the others: inferloom.mesh.errors
 
 

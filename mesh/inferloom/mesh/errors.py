@@ -6,6 +6,7 @@
     ├── ModelNotFound              NOT_FOUND            names near matches
     ├── NoReplica                  UNAVAILABLE          how many there are and why each is out
     ├── RegistryUnavailable        UNAVAILABLE
+    ├── Unreachable                UNAVAILABLE          a client spoke to nobody: wrong address, TLS on one side
     ├── Exhausted                  RESOURCE_EXHAUSTED   reason "shed", "quota" or "size"; only "shed" is retried
     ├── DeadlineExceeded           DEADLINE_EXCEEDED    no work is started after it
     ├── Forbidden                  PERMISSION_DENIED
@@ -40,6 +41,7 @@ __all__ = [
     "ReplicaError",
     "Status",
     "Unauthenticated",
+    "Unreachable",
     "Unsupported",
     "status_of",
 ]
@@ -89,6 +91,12 @@ class NoReplica(InferloomError):
 
 class RegistryUnavailable(InferloomError):
     """The registry (Consul, or the mesh a remote registry subscribes to) does not answer."""
+
+    code = StatusCode.UNAVAILABLE
+
+
+class Unreachable(InferloomError):
+    """No server was spoken to, or the connection to it broke: nothing listens there, no such host, TLS on one side."""
 
     code = StatusCode.UNAVAILABLE
 

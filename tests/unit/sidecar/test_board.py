@@ -37,12 +37,13 @@ def test_a_serving_model_is_registered_with_its_versions_oldest_first() -> None:
     )
 
 
-def test_a_model_that_loads_is_starting_and_says_what_it_does() -> None:
+def test_a_model_that_loads_is_starting_which_is_no_problem() -> None:
     it = Published()
     it.board.begin(FIRST)
     it.board.up()
     it.board.show("m", Phase.LOADING, "loading version 1")
-    assert (it.last().state, it.last().versions, it.last().problem) == (State.STARTING, (), "loading version 1")
+    assert (it.last().state, it.last().versions, it.last().problem) == (State.STARTING, (), "")
+    assert it.board.models["m"].message == "loading version 1"
 
 
 def test_a_model_that_loads_a_further_version_goes_on_serving() -> None:

@@ -126,18 +126,14 @@ def test_weights_without_a_program_are_told_how_to_save_both() -> None:
         recognise(DATA / "weights.pt")
 
 
-@pytest.mark.parametrize(
-    ("place", "message"), [(300, "a damaged zip file.*copy it again"), (-100, "a zip file that was cut short")]
-)
-def test_a_damaged_file_of_pytorch_is_told_so(tmp_path: Path, place: int, message: str) -> None:
+def test_a_damaged_file_of_pytorch_is_told_so(tmp_path: Path) -> None:
     path = tmp_path / "m.pt"
-    data = bytearray((DATA / "linear.pt").read_bytes())
-    if place < 0:
-        del data[place:]
-    else:
-        data[place] ^= 255
-    path.write_bytes(data)
-    with pytest.raises(InvalidInput, match=message):
+    data = (DATA / "linear.pt").read_bytes()
+    path.write_bytes(data.replace(b"c__torch__", b"c__porch__"))
+    with pytest.raises(InvalidInput, match=r"a damaged zip file .*copy it again"):
+        recognise(path)
+    path.write_bytes(data[:-100])
+    with pytest.raises(InvalidInput, match="a zip file that was cut short"):
         recognise(path)
 
 

@@ -75,6 +75,7 @@ class RemoteRegistry:
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.keepalive_timeout_ms", 5_000),
             ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
             ("grpc.max_receive_message_length", 256 * 1024 * 1024),
         ]
         self._channel = (

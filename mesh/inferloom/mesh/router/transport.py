@@ -56,7 +56,7 @@ def channel_options(max_message: int) -> list[tuple[str, int | str]]:
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),  # retries are paid from the mesh's budget, never hidden below it
-        ("grpc.lb_policy_name", "pick_first"),
+        ("grpc.enable_http_proxy", 0),  # http_proxy in the environment is not for replicas
     ]
 
 
