@@ -174,7 +174,7 @@ def infer(
     from inferloom.cli.state import find
 
     address = find(mesh, token).address
-    secure = {"ca": ca, "cert": cert, "key": key}
+    secure: dict[str, Any] = {"ca": ca, "cert": cert, "key": key}
     _run(run(address, model, input or (), version=version, timeout=timeout, json=json, token=token, **secure))
 
 

@@ -148,11 +148,11 @@ def traced_attempt(provider: Any, inner: Attempt) -> Attempt:
             except BaseException as error:
                 _end(span, error, trace)
                 raise
-            error = getattr(answer, "error", None)
-            if error is None:
+            failed = getattr(answer, "error", None)
+            if failed is None:
                 span.set_attribute("rpc.grpc.status_code", 0)
             else:
-                status = status_of(error)
+                status = status_of(failed)
                 span.set_attribute("rpc.grpc.status_code", status.code.value[0])
                 span.set_status(trace.StatusCode.ERROR, status.message)
             return answer
