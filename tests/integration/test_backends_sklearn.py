@@ -60,3 +60,8 @@ def test_a_file_that_does_not_load_is_refused_with_the_versions(server: ModelSer
 def test_a_gpu_is_refused_because_scikit_learn_has_no_use_for_it(server: ModelServer) -> None:
     with pytest.raises(InferenceServerException, match="GPU"):
         server.serve(DATA / "tree.pkl", "gpu", gpus=1)
+
+
+def test_a_file_that_numpy_2_pickled_is_read_under_numpy_1(server: ModelServer) -> None:
+    server.serve(DATA / "numpy2.joblib", "numpy2")
+    assert server.ask("numpy2", X=rows(np.float64))["label"].ravel().tolist() == [0, 2, 1]

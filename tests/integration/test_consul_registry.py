@@ -184,6 +184,21 @@ async def test_a_record_that_somebody_deleted_is_asserted_again(
     await until(back)
 
 
+async def test_a_replica_without_a_check_is_kept_alive_by_its_process(
+    consul: Consul, registries: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inferloom.mesh.registry.consul.instance.TTL", 1)
+    monkeypatch.setattr("inferloom.mesh.registry.consul.registrar.ASSERT", 0.4)
+    writer, reader = registries(), registries()
+    await reader.start()
+    await writer.register(replica())
+    await eventually(reader, lambda c: "iris" in c.models)
+    with pytest.raises(AssertionError, match="not within"):
+        await eventually(reader, lambda c: not c.models["iris"].ready, 3.0)
+    await writer.close()
+    await eventually(reader, lambda c: not c.models["iris"].ready, 3.0)
+
+
 async def test_an_unreadable_record_breaks_nothing(consul: Consul, registries: Make) -> None:
     registry = registries()
     await registry.start()

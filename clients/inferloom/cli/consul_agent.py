@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 PORTS = ("http", "serf_lan", "serf_wan", "server")
 PATIENCE = 15.0  # seconds until it must answer; it takes 0.1
 TRIES = 3  # another process may take a free port before Consul does
+MAY_READ = 'node_prefix "" { policy = "read" }'
 GRPC_TLS = (1, 14)  # the first version that opens this port too
 
 
@@ -121,8 +122,11 @@ async def _answers(agent: DevAgent) -> None:
                 with attempt:
                     if agent.child.returncode is not None:
                         raise ConfigError(_why(agent.child))
-                    if not await client.call(lambda consul: consul.status.leader(), "operator"):
+                    if not await client.call(lambda consul: consul.status.leader(), MAY_READ):
                         raise RegistryUnavailable("no leader yet")
+                    _, nodes = await client.call(lambda consul: consul.catalog.nodes(), MAY_READ)
+                    if not nodes and "acl" not in agent.settings:
+                        raise RegistryUnavailable("it leads, and has not registered itself yet: sessions would fail")
     except TimeoutError:
         raise ConfigError(_why(agent.child)) from None
     finally:
@@ -130,8 +134,8 @@ async def _answers(agent: DevAgent) -> None:
 
 
 def _why(child: process.Child) -> str:
-    """Consul says what is wrong in a line of its own, before others."""
-    telling = [line.strip() for line in child.tail if "rror" in line or "already in use" in line]
+    """A port in use is not the last thing that Consul says."""
+    telling = [line.strip() for line in child.tail if "already in use" in line]
     return f"consul does not start: {telling[-1][:300]}" if telling else child.why()
 
 

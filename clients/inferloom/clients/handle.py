@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,13 +17,17 @@ __all__ = ["Caller", "ModelHandle", "one_or_named"]
 class Caller(Protocol):
     """What a handle needs of a client: `MeshClient` has it."""
 
-    async def infer(self, model: str, inputs: Any, **options: Any) -> InferResult: ...
+    @property
+    def infer(self) -> Callable[..., Awaitable[InferResult]]: ...
 
-    def stream(self, model: str, requests: Requests, **options: Any) -> InferStream: ...
+    @property
+    def stream(self) -> Callable[..., InferStream]: ...
 
-    async def metadata(self, model: str, *, version: str | int = "") -> ModelMetadata: ...
+    @property
+    def metadata(self) -> Callable[..., Awaitable[ModelMetadata]]: ...
 
-    async def ready(self, model: str = "", *, version: str | int = "") -> bool: ...
+    @property
+    def ready(self) -> Callable[..., Awaitable[bool]]: ...
 
 
 @dataclass(frozen=True, slots=True)

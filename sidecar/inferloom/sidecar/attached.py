@@ -32,6 +32,7 @@ class Follower:
                 await self._read()
             except TritonError as error:
                 log.info("index not read", reason=error.text)
+                self._warmed.clear()  # it may be another process that answers next
             await self._clock.sleep(self._interval)
 
     async def _read(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 
 from inferloom.mesh.clock import Clock
 from inferloom.sidecar.load import fetch
 from inferloom.sidecar.server import Server
-from inferloom.sidecar.triton import TritonError
+from inferloom.sidecar.triton import ModelState, TritonError
 
 __all__ = ["wait_until_idle"]
 
@@ -32,11 +32,12 @@ async def wait_until_idle(server: Server, models: Iterable[str], clock: Clock, t
             if clock.now() >= deadline:
                 return False
             await clock.sleep(POLL)
-        await asyncio.gather(*(server.client.unload(name, max(1.0, deadline - clock.now())) for name in names))
+        loaded = {name for name, versions in (await server.client.index()).items() if name in names and ready(versions)}
+        await asyncio.gather(*(server.client.unload(name, max(1.0, deadline - clock.now())) for name in loaded))
         while True:
             index = await server.client.index()
-            busy = [v for name in names for v in index.get(name, {}).values() if v.state in ("READY", "UNLOADING")]
-            if not busy:
+            states = {version.state for name in names for version in index.get(name, {}).values()}
+            if not states & {"READY", "UNLOADING"}:
                 return True
             if clock.now() >= deadline:
                 return False
@@ -44,6 +45,10 @@ async def wait_until_idle(server: Server, models: Iterable[str], clock: Clock, t
     except TritonError as error:
         log.warning("Triton does not say what is in flight", reason=error.text)
         return False
+
+
+def ready(versions: Mapping[str, ModelState]) -> bool:
+    return any(version.state == "READY" for version in versions.values())
 
 
 async def _pending(server: Server) -> float:

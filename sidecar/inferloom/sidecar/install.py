@@ -56,21 +56,26 @@ async def install(
     async with locked(folder.with_suffix(".lock"), clock, lambda: progress("waiting for another installation to end")):
         if (present := whole(folder, extras)) is not None:
             return present
-        marker = Marker.read(folder)
-        if marker is None or not (folder / "bin" / "python").exists():
-            marker = await make(folder, progress)
-        return await add_extras(ManagedRuntime(folder, marker), extras, progress)
+        runtime = usable(folder) or await make(folder, progress)
+        return await add_extras(runtime, extras, progress)
 
 
 def whole(folder: Path, extras: Sequence[str]) -> ManagedRuntime | None:
     """The runtime, if it is there with these extras."""
+    runtime = usable(folder)
+    return runtime if runtime is not None and set(extras) <= set(runtime.extras) else None
+
+
+def usable(folder: Path) -> ManagedRuntime | None:
+    """The runtime, if it was finished and the Python it was made with is still there."""
     marker = Marker.read(folder)
-    if marker is None or not (folder / "bin" / "python").exists() or not set(extras) <= set(marker.extras):
+    if marker is None:
         return None
-    return ManagedRuntime(folder, marker)
+    runtime = ManagedRuntime(folder, marker)
+    return runtime if runtime.python.exists() and runtime.libpython.exists() else None
 
 
-async def make(folder: Path, progress: Progress) -> Marker:
+async def make(folder: Path, progress: Progress) -> ManagedRuntime:
     """A fresh environment with the core packages that has given the known answer."""
     python = await choose()
     if await asyncio.to_thread(remove, folder):
@@ -83,7 +88,7 @@ async def make(folder: Path, progress: Progress) -> Marker:
     marker = replace(runtime.marker, triton=await check_known_answer(runtime))
     marker.write(folder)
     progress(f"Triton {marker.triton} is ready in {folder}")
-    return marker
+    return ManagedRuntime(folder, marker)
 
 
 def remove(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
+from grpc import StatusCode
 
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InvalidInput
@@ -128,7 +129,9 @@ class Lifecycle:
                 self._retry_at.pop(name, None)
             except TritonError as error:
                 self._retry_at[name] = self._clock.now() + RETRY
-                self._board.show(name, Phase.FAILED, f"{one_line(error.text)}; trying again")
+                late = error.code is StatusCode.DEADLINE_EXCEEDED
+                text = f"not done after {self._timeout:.0f} s" if late else one_line(error.text)
+                self._board.show(name, Phase.FAILED, f"{text}; trying again")
                 log.warning("Triton not reached", model=name, error=error.text)
             except Exception:
                 self._retry_at[name] = self._clock.now() + RETRY

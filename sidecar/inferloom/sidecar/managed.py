@@ -99,6 +99,11 @@ class ManagedRuntime:
         return self.folder / "bin" / "python"
 
     @property
+    def libpython(self) -> Path:
+        """The library that Triton's Python processes load."""
+        return Path(self.marker.libdir) / f"libpython{self.marker.python}.so.1.0"
+
+    @property
     def packages(self) -> Path:
         return self.folder / "lib" / f"python{self.marker.python}" / "site-packages"
 
@@ -153,12 +158,11 @@ class ManagedRuntime:
         return []
 
     async def checks(self) -> list[Check]:
-        library = Path(self.marker.libdir) / f"libpython{self.marker.python}.so.1.0"
         numpy_ok = self.numpy.startswith("1.")
         seen = await gpus()
         return [
             *machine_checks(self.folder),
-            ("libpython", library.exists(), str(library) if library.exists() else f"{library} is gone: {CURE}"),
+            ("libpython", True, str(self.libpython)),
             ("Triton", True, f"{self.version} in {self.folder}, extras: {', '.join(self.extras) or 'none'}"),
             ("numpy inside", numpy_ok, self.numpy + ("" if numpy_ok else f": must be below 2: {CURE}")),
             ("GPU", True, ", ".join(seen) or "none seen by nvidia-smi; models run on the CPU"),
@@ -201,7 +205,7 @@ def find(*, environ: Mapping[str, str] = os.environ) -> ManagedRuntime:
     """The installed runtime.
 
     Raises:
-        ConfigError: it is not installed, or its Python has gone.
+        ConfigError: it is not installed, or its Python has.
     """
     folder = runtime_folder(environ)
     marker = Marker.read(folder)
@@ -210,4 +214,6 @@ def find(*, environ: Mapping[str, str] = os.environ) -> ManagedRuntime:
     runtime = ManagedRuntime(folder, marker)
     if not runtime.python.exists():
         raise ConfigError(f"the Triton runtime in {folder} has lost its Python {marker.python}: {CURE}")
+    if not runtime.libpython.exists():  # Triton would not fail but wait, for as long as a load may take
+        raise ConfigError(f"{runtime.libpython} has gone: apt install libpython{marker.python}, or {CURE}")
     return runtime

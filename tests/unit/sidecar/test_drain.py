@@ -29,8 +29,8 @@ class Busy:
         self.unloaded.append(name)
 
     async def index(self) -> dict[str, dict[str, ModelState]]:
-        state = "UNLOADING" if self.running else "UNAVAILABLE"
-        return {name: {"1": ModelState(state, "unloaded")} for name in self.unloaded}
+        state = "READY" if not self.unloaded else "UNLOADING" if self.running else "UNAVAILABLE"
+        return {"m": {"1": ModelState(state, "")}, "broken": {"1": ModelState("UNAVAILABLE", "no such file")}}
 
 
 class Drained:
@@ -42,13 +42,14 @@ class Drained:
             return self.triton.pending
 
         monkeypatch.setattr(drain, "_pending", count)
-        self.task = asyncio.create_task(wait_until_idle(cast(Server, self.triton), ["m"], self.clock, 30.0))
+        self.task = asyncio.create_task(wait_until_idle(cast(Server, self.triton), ["m", "broken"], self.clock, 30.0))
 
 
 async def test_models_are_unloaded_once_nothing_waits_and_done_once_nothing_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     it = Drained(2, 1, monkeypatch)
+    await it.clock.advance(0.0)
     await it.clock.advance(5.0)
     assert it.triton.unloaded == []
     it.triton.pending = 0
@@ -63,6 +64,7 @@ async def test_models_are_unloaded_once_nothing_waits_and_done_once_nothing_runs
 @pytest.mark.parametrize(("pending", "running"), [(1, 0), (0, 1)])
 async def test_it_is_given_up_after_the_timeout(pending: int, running: int, monkeypatch: pytest.MonkeyPatch) -> None:
     it = Drained(pending, running, monkeypatch)
+    await it.clock.advance(0.0)
     await it.clock.advance(29.0)
     assert not it.task.done()
     await it.clock.advance(2.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,17 @@ def fake_environment(cache: Path) -> Path:
     return folder
 
 
+def finished(folder: Path) -> Path:
+    """Mark it whole; returns the library it needs."""
+    library = folder / "libpython3.11.so.1.0"
+    library.touch()
+    replace(MARKER, libdir=str(folder)).write(folder)
+    return library
+
+
 def test_the_backend_directory_holds_copies_and_is_made_once(tmp_path: Path) -> None:
     folder = fake_environment(tmp_path)
-    MARKER.write(folder)
+    finished(folder)
     environ = {"INFERLOOM_CACHE": str(tmp_path)}
     backends = managed.find(environ=environ).backends
     assert backends.parent == tmp_path / "backends"
@@ -114,10 +123,15 @@ def test_a_half_made_environment_is_not_taken_for_a_whole_one(tmp_path: Path) ->
 
 def test_an_environment_whose_python_has_gone_says_so(tmp_path: Path) -> None:
     folder = fake_environment(tmp_path)
-    MARKER.write(folder)
+    library = finished(folder)
+    environ = {"INFERLOOM_CACHE": str(tmp_path)}
+    managed.find(environ=environ)
+    library.unlink()
+    with pytest.raises(ConfigError, match=r"has gone: apt install libpython3\.11, or inferloom triton install"):
+        managed.find(environ=environ)
     (folder / "bin" / "python").unlink()
     with pytest.raises(ConfigError, match=r"has lost its Python 3\.11: inferloom triton install"):
-        managed.find(environ={"INFERLOOM_CACHE": str(tmp_path)})
+        managed.find(environ=environ)
 
 
 def test_a_marker_reads_back_as_it_was_written(tmp_path: Path) -> None:

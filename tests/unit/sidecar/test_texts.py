@@ -41,7 +41,7 @@ NO_LIBRARY = (
     [
         (1, ["/x/tritonserver: unrecognized option '--y'", "Usage"], ["z"], "Triton: unrecognized option '--y'"),
         (1, [], ['Bad option: "--grpc-port".', "Invalid value"], 'Triton: "--grpc-port": Invalid value'),
-        (1, [], ['E1120 08:18 99 main.cc:245] "failed to start GRPC service"', "I1120 x] bye"], "Triton: failed to start GRPC service"),
+        (1, [], ['E1120 9 main.cc:245] "failed to start GRPC"', "I1120 x] bye"], "Triton: failed to start GRPC"),
         (1, [], ['E1120 1 2 server.cc:241] "CudaDriverHelper has not been initialized."'], None),
         (-9, [], ["E1120 x] earlier"], "Triton was ended by SIGKILL"),
         (-6, [], ["terminate called"], "Triton was ended by SIGABRT: terminate called"),

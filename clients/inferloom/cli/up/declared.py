@@ -21,6 +21,7 @@ class Declared:
     mesh: MeshSpec
     models: tuple[ModelSpec, ...]
     folder: Path | None = None
+    left_out: tuple[str, ...] = ()  # files of a folder that are no models
 
 
 def declared(source: Path, replicas: int | None = None, name: str | None = None, gpus: int = 0) -> Declared:
@@ -45,12 +46,23 @@ def declared(source: Path, replicas: int | None = None, name: str | None = None,
         model, version = split_name(name or name_from(source))
         recognise(source)
         return Declared(MeshSpec(), (_single(source, model, version or "1", replicas or 1, gpus),))
-    found = {
-        name_from(path): path for path in sorted(source.iterdir()) if not path.name.startswith(".") and _is_model(path)
-    }
+    paths = [path for path in sorted(source.iterdir()) if not path.name.startswith(".")]
+    found: dict[str, Path] = {}
+    for path in filter(_is_model, paths):
+        name = name_from(path)
+        if name in found:
+            raise InvalidInput(
+                f"'{found[name]}' and '{path}' would both be called '{name}'; rename one, or name them in {source}/mesh.yaml"
+            )
+        found[name] = path
+    left_out = tuple(path.name for path in paths if path not in found.values())
     if not found:
-        raise InvalidInput(f"{source} has no mesh.yaml and no model file; `inferloom up model.onnx` serves a file")
-    return Declared(MeshSpec(), tuple(_single(path, key, "1", replicas or 1, gpus) for key, path in found.items()))
+        has = f"; it has {', '.join(left_out[:5])}" + (", ..." if len(left_out) > 5 else "") if left_out else ""
+        raise InvalidInput(
+            f"folder '{source}' has no mesh.yaml and no model file{has}; `inferloom up model.onnx` serves a file"
+        )
+    models = tuple(_single(path, key, "1", replicas or 1, gpus) for key, path in found.items())
+    return Declared(MeshSpec(), models, left_out=left_out)
 
 
 def split_name(text: str) -> tuple[str, str]:

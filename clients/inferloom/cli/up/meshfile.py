@@ -16,8 +16,9 @@ import yaml
 
 from inferloom.cli.up.documents import MOST_GPUS, MOST_REPLICAS, MeshSpec, ModelSpec, VersionSpec
 from inferloom.cli.up.located import Located, read
-from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.mesh.names import is_name
+from inferloom.sidecar.modelfile.recognise import recognise
 
 __all__ = ["MeshFile", "load", "model_from_file"]
 
@@ -133,11 +134,20 @@ def _model(name: str, spec: Located, folder: Path, default: int) -> ModelSpec:
 
 def _version(entries: dict[str, Located], folder: Path, what: str) -> VersionSpec:
     return VersionSpec(
-        _existing(entries["source"], folder, what),
+        _model_file(entries["source"], folder, what),
         _existing(entries["warmup"], folder, what) if "warmup" in entries else None,
         tuple(item.text("an input") for item in entries["inputs"].items("inputs")) if "inputs" in entries else (),
         tuple(item.text("an output") for item in entries["outputs"].items("outputs")) if "outputs" in entries else (),
     )
+
+
+def _model_file(entry: Located, folder: Path, what: str) -> Path:
+    path = (folder / entry.text(f"{what}: a path")).resolve()
+    try:
+        recognise(path)
+    except InvalidInput as error:
+        raise entry.error(f"{what}: {error}") from None
+    return path
 
 
 def _existing(entry: Located, folder: Path, what: str) -> Path:

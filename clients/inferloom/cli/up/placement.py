@@ -62,8 +62,15 @@ def _shared(specs: Sequence[ModelSpec], before: Mapping[str, Place]) -> dict[str
 def _own(specs: Sequence[ModelSpec], before: Mapping[str, Place], gpus: Sequence[str]) -> dict[str, Place]:
     wanted = sum(spec.gpus * spec.replicas for spec in specs)
     if wanted > len(gpus):
-        names = ", ".join(f"{spec.name} {spec.replicas} x {spec.gpus}" for spec in specs)
-        raise InvalidInput(f"{wanted} GPUs are asked for ({names}) and this machine has {len(gpus)}")
+        names = ", ".join(
+            f"'{spec.name}' asks for {spec.gpus} GPU{'s' if spec.gpus > 1 else ''}"
+            + (f" for each of {spec.replicas} replicas" if spec.replicas > 1 else "")
+            for spec in specs
+        )
+        there = f"only {len(gpus)}" if gpus else "none"
+        raise InvalidInput(
+            f"{names}, and this machine has {there} (nvidia-smi, CUDA_VISIBLE_DEVICES); without --gpus it runs on the CPU"
+        )
     places: dict[str, Place] = {}
     ids = {f"{spec.name}-gpu-{number}": spec for spec in specs for number in range(spec.replicas)}
     for key, spec in ids.items():

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 
 from inferloom.cli.up.documents import ModelSpec
 from inferloom.mesh.catalog import Catalog, Model
-from inferloom.mesh.errors import InferloomError
+from inferloom.mesh.errors import InferloomError, InvalidInput
 from inferloom.mesh.registry.base import Registry
 
-__all__ = ["LoadFailed", "Progress", "missing", "wait_until_served"]
+__all__ = ["LoadFailed", "Progress", "TooSlow", "missing", "wait_until_served"]
 
 SETTLE = 0.2  # seconds between looks at what is no document and no record (a sidecar that could not start)
 
 
-class LoadFailed(InferloomError):
-    """A model cannot be served; the message says why."""
+class LoadFailed(InvalidInput):
+    """A model cannot be served as it is; the message says why."""
+
+
+class TooSlow(InferloomError):
+    """A model is not served within the time; nothing says that it will not be."""
 
 
 Progress = Callable[[str], None]
@@ -58,7 +62,8 @@ async def wait_until_served(
         timeout: seconds.
 
     Raises:
-        LoadFailed: one of them cannot be, or is not within the time.
+        LoadFailed: one of them cannot be.
+        TooSlow: one of them is not within the time.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -75,7 +80,7 @@ async def wait_until_served(
                 await asyncio.sleep(SETTLE)
     except TimeoutError:
         waiting = ", ".join(entry.what for entry in _open(specs, registry.catalog))
-        raise LoadFailed(f"not ready after {timeout:.0f} s: {waiting}; the logs say more") from None
+        raise TooSlow(f"not ready after {timeout:.0f} s: {waiting}; the logs say more") from None
 
 
 def _open(specs: Mapping[str, ModelSpec], catalog: Catalog) -> list[_Missing]:

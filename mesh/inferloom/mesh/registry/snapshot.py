@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -21,6 +22,8 @@ from inferloom.mesh.registry.record import RecordError, from_fields, to_fields
 __all__ = ["Snapshot", "SnapshotFile", "file_name", "state_folder"]
 
 FORMAT = 1
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ class SnapshotFile:
             return None
         replicas = []
         for entry in found["replicas"]:
-            with contextlib.suppress(RecordError):  # a newer writer's: the others still serve
-                replicas.append(from_fields(entry, healthy=entry.get("healthy") is not False))
+            try:
+                healthy = not (isinstance(entry, dict) and entry.get("healthy") is False)
+                replicas.append(from_fields(entry, healthy=healthy))
+            except RecordError as error:  # a newer writer's; the others still serve
+                log.warning("a record in %s is not understood and left out: %s", self.path, error)
         return Snapshot(tuple(replicas), confirmed)
 
     def save(self, replicas: Sequence[Replica], confirmed: float) -> None:

@@ -21,7 +21,7 @@ class Entry(NamedTuple):
     """A key and its value, still in base64."""
 
     key: str
-    modified: int  # ModifyIndex: the same while the key has not changed
+    modified: int  # ModifyIndex, for check-and-set
     value: str
 
 

@@ -23,8 +23,6 @@ __all__ = ["Store", "decode_document", "encode_document"]
 Snapshot = Mapping[DocumentKey, Document]
 NONE: Snapshot = MappingProxyType({})
 
-UNREAD = -1  # no ModifyIndex
-
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +53,7 @@ def decode_document(kind: str, name: str, value: str) -> Document:
 
 
 class Known(NamedTuple):
-    modified: int
+    value: str  # as it was read
     document: Document
 
 
@@ -66,7 +64,7 @@ class Store:
         self._keys = keys
         self._known: dict[str, Known] = {}  # by key
         self._lost: set[str] = set()  # keys that Consul has forgotten
-        self._refused: dict[str, int] = {}  # by key: ModifyIndex of what was not understood
+        self._refused: dict[str, str] = {}  # by key: the value that was not understood
         self.present: Snapshot = NONE
 
     def take(self, entries: Sequence[Entry], *, continuous: bool) -> Snapshot:
@@ -77,12 +75,11 @@ class Store:
                 del self._known[key]
             else:
                 self._lost.add(key)
-                self._known[key] = self._known[key]._replace(modified=UNREAD)  # it may come back with its old index
                 log.warning("Consul has forgotten %s; what was known of it is kept until it is written again", key)
         self._lost -= listed
         for entry in entries:
             known = self._known.get(entry.key)
-            if not continuous or known is None or known.modified != entry.modified:
+            if known is None or known.value != entry.value:
                 self._read(entry)
         documents = {known.document.key: known.document for known in self._known.values()}
         present = {key: document for key, document in documents.items() if document.spec is not None}
@@ -92,15 +89,15 @@ class Store:
 
     def _read(self, entry: Entry) -> None:
         place = self._keys.of_document(entry.key)
-        if place is None or self._refused.get(entry.key) == entry.modified:
+        if place is None or self._refused.get(entry.key) == entry.value:
             return
         try:
             document = decode_document(*place, entry.value)
         except ValueError as error:
-            self._refused[entry.key] = entry.modified
+            self._refused[entry.key] = entry.value
             log.warning("%s is not understood (%s): its last understood version, if any, is kept", entry.key, error)
             return
         self._refused.pop(entry.key, None)
         known = self._known.get(entry.key)
         unchanged = known is not None and known.document == document
-        self._known[entry.key] = Known(entry.modified, known.document if known is not None and unchanged else document)
+        self._known[entry.key] = Known(entry.value, known.document if known is not None and unchanged else document)

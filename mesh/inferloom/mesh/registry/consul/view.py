@@ -26,14 +26,12 @@ __all__ = ["KEEP", "View"]
 
 KEEP = 60.0  # seconds for which a replica that vanished is kept
 
-UNREAD = -1  # no ModifyIndex
-
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    modified: int
+    value: str  # as it was read
     replica: Replica
     instance: str
 
@@ -47,7 +45,7 @@ class View:
         self._keep = keep
         self._known: dict[str, Known] = {}  # by key
         self._vanished: dict[str, float] = {}  # by key: until when
-        self._refused: dict[str, int] = {}  # by key: ModifyIndex of the record that was not understood
+        self._refused: dict[str, str] = {}  # by key: the value that was not understood
         self._verdicts: dict[str, bool] = {}  # by instance, as Consul last stated them
 
     def seed(self, replicas: Iterable[Replica]) -> None:
@@ -55,7 +53,7 @@ class View:
         for replica in replicas:
             key = self._keys.record(replica.model, replica.id)
             instance = self._keys.instance(replica.model, replica.id)
-            self._known[key] = Known(UNREAD, replica, instance)
+            self._known[key] = Known("", replica, instance)
             self._verdicts[instance] = replica.healthy
 
     def records(self, entries: Sequence[Entry], *, continuous: bool) -> None:
@@ -66,16 +64,15 @@ class View:
             kept = not continuous and known.replica.state is not State.DRAINING and self._healthy(known)
             if kept:
                 self._vanished[key] = self._clock.now() + self._keep
-                self._known[key] = replace(known, modified=UNREAD)  # it may come back with its old index
             else:
                 self._drop(key)
         for key in listed:
             self._vanished.pop(key, None)
-        self._refused = {key: index for key, index in self._refused.items() if key in listed}
+        self._refused = {key: value for key, value in self._refused.items() if key in listed}
         for entry in entries:
-            known_now = self._known.get(entry.key)
-            # After a restart a key may have its old index and another value.
-            if not continuous or known_now is None or known_now.modified != entry.modified:
+            # Not by ModifyIndex: after a restart a key may have its old index and another value, or the other way round.
+            read = self._known.get(entry.key)
+            if read is None or read.value != entry.value:
                 self._take(entry)
 
     def verdicts(self, statuses: Iterable[Status]) -> None:
@@ -112,19 +109,19 @@ class View:
 
     def _take(self, entry: Entry) -> None:
         place = self._keys.of_record(entry.key)
-        if place is None or self._refused.get(entry.key) == entry.modified:
+        if place is None or self._refused.get(entry.key) == entry.value:
             return
         try:
             replica = decode(base64.b64decode(entry.value))
             if (replica.model, replica.id) != place:
                 raise RecordError(f"it is the record of {replica.model}/{replica.id}")
         except (RecordError, binascii.Error) as error:
-            self._refused[entry.key] = entry.modified
+            self._refused[entry.key] = entry.value
             kept = "its last understood version is kept" if entry.key in self._known else "it is ignored"
             log.warning("record %s is not understood (%s): %s", entry.key, error, kept)
             return
         self._refused.pop(entry.key, None)
-        self._known[entry.key] = Known(entry.modified, replica, self._keys.instance(*place))
+        self._known[entry.key] = Known(entry.value, replica, self._keys.instance(*place))
 
 
 def _judged(known: Known, healthy: bool) -> Replica:

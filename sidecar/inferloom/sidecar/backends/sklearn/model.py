@@ -7,6 +7,7 @@ regressors.
 """
 
 import os
+import sys
 import warnings
 
 from inferloom_backend import Backend, InvalidModel, Tensor, cpu_threads
@@ -17,6 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(cpu_threads({})))
 
 import joblib
 import numpy as np
+import numpy.random._pickle
 import sklearn
 
 
@@ -27,6 +29,7 @@ class TritonPythonModel(Backend):
         where = f"model '{config['name']}': "
         device.require_cuda(False, "scikit-learn computes on the CPU; leave the GPU out")
         self.file = next((n for n in ("model.joblib", "model.pkl") if (folder / n).exists()), "model.joblib")
+        read_pickles_of_numpy_2()
         try:
             self.estimator = joblib.load(folder / self.file)
         except Exception as error:
@@ -84,6 +87,35 @@ class TritonPythonModel(Backend):
                 kind = {"INT64": np.int64, "FP64": np.float64, "BYTES": object}[tensor.datatype]
                 results[tensor.name] = np.asarray(found).astype(kind)
         return results
+
+
+def read_pickles_of_numpy_2():
+    """Let numpy 1.26, which Triton's wheel needs, read what numpy 2 pickled.
+
+    numpy 2 renamed `numpy.core`, of whose modules 1.26 knows only some by the new name. It names a bit generator by its
+    class rather than by a string, and puts a seed sequence beside its state (MLP and gradient boosting carry theirs).
+    """
+    if int(np.__version__.partition(".")[0]) > 1:
+        return
+    for name in [name for name in sys.modules if name.startswith("numpy.core.")]:
+        sys.modules.setdefault(name.replace(".core.", "._core."), sys.modules[name])
+    pickled = np.random._pickle
+
+    def bits(kind="MT19937"):
+        if isinstance(kind, np.random.BitGenerator):
+            return kind
+        name = kind.__name__ if isinstance(kind, type) else kind
+        base = pickled.BitGenerators[name]
+        # The state is checked against the name of the class.
+        return type(name, (base,), {"__setstate__": lambda self, state: base.__setstate__(self, _state(state))})()
+
+    setattr(pickled, "__bit_generator_ctor", bits)
+    setattr(pickled, "__randomstate_ctor", lambda kind="MT19937", _=None: np.random.RandomState(bits(kind)))
+    setattr(pickled, "__generator_ctor", lambda kind="MT19937", _=None: np.random.Generator(bits(kind)))
+
+
+def _state(state):
+    return state[0] if isinstance(state, tuple) else state
 
 
 def _datatype(classes):
