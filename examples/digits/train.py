@@ -97,7 +97,7 @@ def main() -> None:
     train_x, test_x, train_y, test_y = train_test_split(
         images, digits, test_size=HELD_OUT, random_state=SEED, stratify=digits
     )
-    held_out: dict[str, np.ndarray] = {"pixels": test_x, "labels": test_y.astype(np.int64)}
+    held_out: dict[str, Any] = {"pixels": test_x, "labels": test_y.astype(np.int64)}
     for name, classifier in classifiers().items():
         classifier.fit(train_x, train_y)
         model = convert(classifier).SerializeToString()

@@ -7,15 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tritonclient.grpc import InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from tests.support.models import DATA, EXPECTED, ModelServer, model_server, rows
+from tests.support.models import DATA, EXPECTED, ModelServer, model_server, rows, tensors
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     with model_server(tmp_path_factory.mktemp("onnx")) as running:
         yield running
+
+
+@pytest.fixture
+def server(triton: ModelServer) -> Iterator[ModelServer]:
+    yield triton
+    triton.clear()
 
 
 def test_a_bare_onnx_file_answers_as_its_own_library_does(server: ModelServer) -> None:
@@ -35,11 +42,7 @@ def test_a_folder_without_any_configuration_is_served_too(server: ModelServer) -
 
 
 def test_only_the_outputs_that_were_asked_for_are_computed_and_sent(server: ModelServer) -> None:
-    from tests.support.models import tensors
-
     server.serve(DATA / "iris.onnx", "asked")
-    from tritonclient.grpc import InferRequestedOutput
-
     result = server.client.infer("asked", tensors({"X": rows()}), outputs=[InferRequestedOutput("label")])
     assert [output.name for output in result.get_response().outputs] == ["label"]
 

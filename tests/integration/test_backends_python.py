@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from inferloom.sidecar.modelfile import TensorType
 from tests.support.models import ModelServer, model_server, tensors
 
 SCALE = """
@@ -50,9 +51,15 @@ class Notes:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     with model_server(tmp_path_factory.mktemp("python")) as running:
         yield running
+
+
+@pytest.fixture
+def server(triton: ModelServer) -> Iterator[ModelServer]:
+    yield triton
+    triton.clear()
 
 
 def source(folder: Path, text: str) -> Path:
@@ -96,8 +103,6 @@ def test_resources_beside_the_class_are_in_its_own_folder(server: ModelServer, t
 
 
 def test_types_given_by_hand_stand_in_for_the_attributes(server: ModelServer, tmp_path: Path) -> None:
-    from inferloom.sidecar.modelfile import TensorType
-
     path = source(tmp_path, "class Negate:\n    def predict(self, x):\n        return -x\n")
     server.serve(path, "negate", inputs=[TensorType.parse("x:FP32[3]")], outputs=[TensorType.parse("y:FP32[3]")])
     assert server.signature("negate") == (["x FP32[3]"], ["y FP32[3]"])
@@ -176,8 +181,6 @@ def test_a_triton_python_model_is_used_as_it_is(server: ModelServer, tmp_path: P
         '        found = [pb.get_input_tensor_by_name(r, "x").as_numpy() for r in requests]\n'
         '        return [pb.InferenceResponse([pb.Tensor("y", x * 2)]) for x in found]\n',
     )
-    from inferloom.sidecar.modelfile import TensorType
-
     server.serve(path, "own", inputs=[TensorType.parse("x:FP32[-1,1]")], outputs=[TensorType.parse("y:FP32[-1,1]")])
     assert server.ask("own", x=np.ones((2, 1), np.float32))["y"].tolist() == [[2], [2]]
 

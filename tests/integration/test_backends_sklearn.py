@@ -13,9 +13,15 @@ from tests.support.models import DATA, EXPECTED, ModelServer, model_server, rows
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     with model_server(tmp_path_factory.mktemp("sklearn")) as running:
         yield running
+
+
+@pytest.fixture
+def server(triton: ModelServer) -> Iterator[ModelServer]:
+    yield triton
+    triton.clear()
 
 
 @pytest.mark.parametrize("file", ["logistic.joblib", "compressed.joblib"])

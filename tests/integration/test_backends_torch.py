@@ -13,9 +13,15 @@ from tests.support.models import DATA, EXPECTED, ModelServer, model_server, rows
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     with model_server(tmp_path_factory.mktemp("torch")) as running:
         yield running
+
+
+@pytest.fixture
+def server(triton: ModelServer) -> Iterator[ModelServer]:
+    yield triton
+    triton.clear()
 
 
 def types(*texts: str) -> list[TensorType]:
@@ -30,9 +36,12 @@ def test_an_exported_program_needs_no_types(server: ModelServer) -> None:
     np.testing.assert_allclose(answer["OUTPUT__1"].ravel(), EXPECTED["linear"]["total"], rtol=1e-5)
 
 
-def test_an_exported_program_answers_a_single_row(server: ModelServer) -> None:
-    server.serve(DATA / "linear.pt2", "single")
-    assert server.ask("single", x=rows()[:1])["OUTPUT__0"].shape == (1, 2)
+def test_an_exported_program_answers_one_row_and_refuses_rows_of_the_wrong_width(server: ModelServer) -> None:
+    server.serve(DATA / "linear.pt2", "program")
+    assert server.ask("program", x=rows()[:1])["OUTPUT__0"].shape == (1, 2)
+    with pytest.raises(InferenceServerException, match="x") as caught:
+        server.ask("program", x=np.ones((1, 5), np.float32))
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
 
 
 def test_torchscript_takes_its_types_from_the_command_line(server: ModelServer) -> None:
@@ -62,10 +71,3 @@ def test_torchscript_in_a_folder_without_types_is_refused_with_both_ways_out(ser
     (folder / "model.pt").write_bytes((DATA / "linear.pt").read_bytes())
     with pytest.raises(InferenceServerException, match=r"torch.export.*--input x:FP32\[-1,4\] --output"):
         server.load("untyped")
-
-
-def test_rows_of_the_wrong_width_are_the_callers_mistake(server: ModelServer) -> None:
-    server.serve(DATA / "linear.pt2", "width")
-    with pytest.raises(InferenceServerException, match="x") as caught:
-        server.ask("width", x=np.ones((1, 5), np.float32))
-    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"

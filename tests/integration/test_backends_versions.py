@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from tritonclient.utils import InferenceServerException
 
@@ -49,13 +47,9 @@ def processes(server: ModelServer, name: str) -> dict[str, int]:
     """Version -> process that runs it."""
     start = f"{server.repository / name}/"
     found = {}
-    for process in psutil.Process(os.getpid()).children(recursive=True):
-        try:
-            path = next((a for a in process.cmdline() if a.startswith(start)), "")
-        except psutil.NoSuchProcess:
-            continue
-        if path:
-            found[path.removeprefix(start).partition("/")[0]] = process.pid
+    for process in server.processes():
+        path = next(argument for argument in process.cmdline() if argument.startswith(start))
+        found[path.removeprefix(start).partition("/")[0]] = process.pid
     return found
 
 

@@ -14,7 +14,7 @@ import psutil
 from inferloom.mesh.catalog import State
 from inferloom.mesh.process import start
 from inferloom.sidecar.triton import TritonClient
-from tests.support.sidecar import infer, request, running, until_gone, values, write_model
+from tests.support.sidecar import alive, infer, processes_with, request, running, until_gone, values, write_model
 
 QUICK = {"probe_interval": 0.2, "probe_timeout": 0.2}
 
@@ -35,7 +35,7 @@ async def test_a_triton_that_is_killed_is_out_at_once_and_started_again(tmp_path
         after = await it.serving("double")
         assert (after.generation, before.generation) == (2, 1)
         assert await infer(after) == (2.0, 4.0)
-        assert not any(process.is_running() for process in family), "the processes of its models go with it"
+        assert not any(alive(process) for process in family), "the processes of its models go with it"
 
 
 async def test_a_frozen_triton_is_out_after_three_probes_and_back_when_it_answers(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_no_process_is_left_when_the_sidecar_is_killed(tmp_path: Path) -> 
         assert psutil.Process(child.pid).memory_info().rss < 100e6
         os.kill(child.pid, signal.SIGKILL)
         assert await child.wait() == -signal.SIGKILL
-        took = await until_gone(str(tmp_path), timeout=5.0)
-        assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family), took
+        assert await until_gone(family, timeout=5.0) < 5.0
+        assert not processes_with(str(tmp_path))
     finally:
         await child.stop(1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import np_to_triton_dtype
 
@@ -17,7 +20,7 @@ from inferloom.sidecar.modelfile import TensorType
 from inferloom.sidecar.repository import place
 from tests.support.triton import running_triton
 
-__all__ = ["DATA", "EXPECTED", "ROWS", "ModelServer", "model_server", "tensors"]
+__all__ = ["DATA", "EXPECTED", "ROWS", "ModelServer", "model_server", "rows", "tensors"]
 
 DATA = Path(__file__).parents[1] / "data" / "models"
 EXPECTED: dict[str, Any] = json.loads((DATA / "expected.json").read_text())
@@ -32,6 +35,7 @@ class ModelServer:
     def __init__(self, address: str, repository: Path) -> None:
         self.repository = repository
         self.client = InferenceServerClient(address)
+        self.client.is_server_live()  # connects
 
     def serve(self, source: Path, name: str, version: str = "", **options: Any) -> None:
         """Place a file and load it; raises Triton's error where that fails."""
@@ -40,6 +44,25 @@ class ModelServer:
 
     def load(self, name: str) -> None:
         self.client.load_model(name)
+
+    def clear(self) -> None:
+        """Unload and delete every model, and wait until the processes that ran them have ended."""
+        for entry in self.client.get_model_repository_index().models:
+            if entry.state == "READY":
+                self.client.unload_model(entry.name)
+        shutil.rmtree(self.repository)
+        self.repository.mkdir()
+        gone, alive = psutil.wait_procs(self.processes(), timeout=10)
+        assert not alive, f"{alive} still run, {gone} have ended"
+
+    def processes(self) -> list[psutil.Process]:
+        """Those that run a model of this repository."""
+        found = []
+        for process in psutil.Process(os.getpid()).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if any(argument.startswith(f"{self.repository}/") for argument in process.cmdline()):
+                    found.append(process)
+        return found
 
     def signature(self, name: str) -> tuple[list[str], list[str]]:
         """Inputs and outputs, each as "x FP32[-1,4]"."""

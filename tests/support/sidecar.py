@@ -127,7 +127,7 @@ class Running:
 @asynccontextmanager
 async def running(repository: Path | None, **options: Any) -> AsyncIterator[Running]:
     """A sidecar that runs; drained at the end where the test has not ended it. Nothing of it is left."""
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    before = {child.pid for child in psutil.Process().children()}
     registry = MemoryRegistry()
     sidecar = Sidecar(config(repository, **options), registry)
     it = Running(sidecar, registry, asyncio.create_task(sidecar.run()))
@@ -147,10 +147,19 @@ async def running(repository: Path | None, **options: Any) -> AsyncIterator[Runn
         await asyncio.gather(it.task, return_exceptions=True)
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-    children = psutil.Process().children(recursive=True)
-    left = [child for child in children if child.pid not in before and child.is_running()]
+    left = [child for child in psutil.Process().children() if child.pid not in before and alive(child)]
+    if repository is not None:
+        left += processes_with(str(repository))
     assert not left, left
     assert not registry.catalog.models
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs: a zombie that its parent has not fetched yet does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def processes_with(text: str) -> list[psutil.Process]:
@@ -158,10 +167,10 @@ def processes_with(text: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if any(text in part for part in p.info["cmdline"] or ())]
 
 
-async def until_gone(text: str, timeout: float) -> float:
-    """Seconds until no process has `text` in its command line."""
+async def until_gone(family: list[psutil.Process], timeout: float) -> float:
+    """Seconds until none of these processes runs any more."""
     began = time.monotonic()
-    while left := processes_with(text):
+    while left := [process for process in family if alive(process)]:
         assert time.monotonic() - began < timeout, left
         await asyncio.sleep(0.05)
     return time.monotonic() - began

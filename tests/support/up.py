@@ -6,6 +6,7 @@ running of it is found, whatever it is and whoever its parent is now.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -27,6 +29,7 @@ VARIABLE = "INFERLOOM_STATE"
 STRANGE = ("INFERLOOM_MESH", "INFERLOOM_TOKEN", "INFERLOOM_LOG", "CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN")
 START = 90.0  # seconds until a mesh must be ready: a cold disk and two busy cores included
 SHARED_MEMORY = Path("/dev/shm")
+NOT_OURS = (".ses",)  # ONNX Runtime keeps its telemetry's session there
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,14 @@ class Home:
         self.state, self.tmp, self.here = folder / "state", folder / "tmp", folder / "here"
         for path in (self.state, self.tmp, self.here):
             path.mkdir(parents=True)
-        self._command = list(command)
+        self.command = list(command)
         self._seen: set[int] = set()  # process ids
 
     def environment(self, **extra: str) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if key not in STRANGE}
         return {
             **kept,
-            "PATH": f"{Path(self._command[0]).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{Path(self.command[0]).parent}{os.pathsep}{os.environ['PATH']}",
             "TMPDIR": str(self.tmp),
             "COLUMNS": "400",
             VARIABLE: str(self.state),
@@ -69,7 +72,7 @@ class Home:
 
     def run(self, *arguments: str | Path, timeout: float = 60.0, **environ: str) -> Done:
         """`inferloom ARGUMENTS`, to its end."""
-        return self._run([*self._command, *map(str, arguments)], timeout, environ)
+        return self._run([*self.command, *map(str, arguments)], timeout, environ)
 
     def shell(self, line: str, timeout: float = 60.0, **environ: str) -> Done:
         """A line as a person pastes it into a shell."""
@@ -100,7 +103,7 @@ class Home:
         log = self.state / f"up-{time.monotonic_ns()}"
         with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(
-                [*self._command, "up", *given, *address],
+                [*self.command, "up", *given, *address],
                 cwd=self.here,
                 env=self.environment(**environ),
                 stdin=subprocess.DEVNULL,
@@ -125,10 +128,16 @@ class Home:
         """Those of its processes whose command line has all the words."""
         return [process for process in self.processes() if all(word in _command_line(process) for word in words)]
 
-    def leftovers(self) -> list[str]:
-        """Processes, temporary files and shared memory that are still there."""
+    def leftovers(self, *, running: bool = False) -> list[str]:
+        """Processes, temporary files and shared memory that are still there.
+
+        Args:
+            running: processes alone.
+        """
         left = [f"process {process.pid}: {_command_line(process)[:200]}" for process in self.processes()]
-        left += [f"temporary {path.name}" for path in self.tmp.iterdir()]
+        if running:
+            return left
+        left += [f"temporary {path.name}" for path in self.tmp.iterdir() if path.name not in NOT_OURS]
         left += [f"in the current folder: {path.name}" for path in self.here.iterdir()]
         for path in SHARED_MEMORY.glob("inferloom-*"):
             match = re.match(r"inferloom-(\d+)-", path.name)
@@ -138,7 +147,8 @@ class Home:
 
     def _is_mine(self, process: psutil.Process) -> bool:
         try:
-            return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(VARIABLE) == str(self.state)
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            return alive and bool(process.environ().get(VARIABLE) == str(self.state))
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             return False
 
@@ -179,6 +189,16 @@ class Up:
     def run(self, *arguments: str | Path, timeout: float = 60.0) -> Done:
         """`inferloom ARGUMENTS` for this mesh."""
         return self.home.run(*arguments, "--mesh", self.address, timeout=timeout)
+
+    def models(self) -> list[dict[str, Any]]:
+        """What `inferloom models --json` tells."""
+        done = self.run("models", "--json")
+        assert done.status == 0, str(done)
+        return list(json.loads(done.out)["models"])
+
+    def replicas(self, model: str) -> list[dict[str, Any]]:
+        """A model's replicas among them; none where the model is not there."""
+        return [replica for entry in self.models() if entry["name"] == model for replica in entry["replicas"]]
 
     def stop(self, number: int = signal.SIGINT, timeout: float = 40.0) -> int:
         """Send the signal and wait for its end; the exit status."""

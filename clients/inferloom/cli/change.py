@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import getpass
+import os
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from inferloom.cli.state import find
+from inferloom.cli.state import MeshState, find
 from inferloom.cli.up.declared import split_name
-from inferloom.cli.up.documents import KIND, ModelSpec, VersionSpec
+from inferloom.cli.up.documents import KIND, PROBLEM, ModelSpec, VersionSpec
 from inferloom.cli.up.examples import example_calls
 from inferloom.cli.up.output import Output
-from inferloom.cli.up.ready import LoadFailed, wait_until_served
+from inferloom.cli.up.ready import LoadFailed, TooSlow, wait_until_served
 from inferloom.cli.up.runtime import ensure_runtime
-from inferloom.mesh.errors import ConfigError, InferloomError, InvalidInput
+from inferloom.cli.up.versions import check_versions
+from inferloom.mesh.errors import ConfigError, InferloomError, InvalidInput, RegistryUnavailable
 from inferloom.mesh.registry.base import Document
 from inferloom.mesh.registry.remote import RemoteRegistry
 from inferloom.sidecar.modelfile.recognise import name_from, recognise
 
 __all__ = ["add", "remove"]
+
+GONE = 60.0  # seconds `remove` waits for what is in flight
+UNDONE = 10.0  # seconds
 
 
 async def add(
@@ -40,12 +47,13 @@ async def add(
     """Add a model, or a version of one, to a running mesh and wait until it is served. If it cannot be, nothing changes.
 
     Raises:
-        InvalidInput: the file is no model, or the version is there already.
+        InvalidInput: the file is no model, the version is there already, or contradicts the others.
         LoadFailed: it does not load; says why.
+        TooSlow: it is not served within `timeout` seconds.
         RegistryUnavailable: no mesh answers.
     """
     recognise(source)
-    state = find(mesh, token)
+    state = _meant(mesh, token)
     if not state.host:
         raise ConfigError(f"no `inferloom up` of yours serves {state.address} on this machine: run `add` where it runs")
     wanted, number = split_name(name or name_from(source))
@@ -56,6 +64,7 @@ async def add(
     try:
         before = await registry.documents.get(KIND, wanted)
         spec = _changed(wanted, number, version, before, replicas, gpus, state.host)
+        check_versions(spec)
         await ensure_runtime("managed", [replace(spec, versions={number or "1": version})], output.progress)
         written = await registry.documents.put(
             KIND,
@@ -64,17 +73,22 @@ async def add(
             expected_version=before.version if before is not None else 0,
             author=_author(),
         )
+        problems: dict[str, str] = {}
+        watching = asyncio.create_task(_watch_problems(registry, written, problems), name="watch problems")
         try:
-            await wait_until_served(registry, {wanted: spec}, dict, output.progress, timeout)
-        except (LoadFailed, KeyboardInterrupt):
+            await wait_until_served(registry, {wanted: spec}, lambda: problems, output.progress, timeout)
+        except (LoadFailed, TooSlow, asyncio.CancelledError):
             await _undo(registry, wanted, before, written)
             raise
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
         output.done()
         calls = await example_calls(state.address, [wanted])
         print(f"serving {wanted}:{number or '1'}" + (f" on {spec.replicas} replicas" if spec.replicas > 1 else ""))
-        if before is not None:
-            shown = next(iter(spec.versions))
-            print(f"requests that name no version go on to version {shown}; this one: add --version {number}")
+        if len(spec.versions) > 1:
+            print(f"requests that name no version go on to version {next(iter(spec.versions))}")
+            calls = [f"{call} --version {number}" for call in calls]
         print("call it:\n  " + "\n  ".join(calls))
     finally:
         output.done()
@@ -82,12 +96,13 @@ async def add(
 
 
 async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
-    """Take a model, or one version of it, out of a running mesh.
+    """Take a model, or one version of it, out of a running mesh, and wait until what is in flight has been answered.
 
     Raises:
         InvalidInput: there is none.
+        RegistryUnavailable: no mesh answers.
     """
-    state = find(mesh, token)
+    state = _meant(mesh, token)
     wanted, number = split_name(name)
     registry = RemoteRegistry(state.address, token=state.token)
     await registry.start()
@@ -104,9 +119,41 @@ async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
             raise InvalidInput(f"model '{wanted}' has no version {number}; it has {', '.join(spec.versions)}")
         after = replace(spec, versions=rest).to_json() if number and rest else None
         await registry.documents.put(KIND, wanted, after, expected_version=before.version, author=_author())
+        if not await _gone(registry, wanted, number if after is not None else ""):
+            print(f"{name} still has requests in flight and goes when they end", file=sys.stderr)
         print(f"removed {name}")
     finally:
         await registry.close()
+
+
+def _meant(mesh: str | None, token: str | None) -> MeshState:
+    """The mesh to change. Raises RegistryUnavailable where none is named and none runs here."""
+    state = find(mesh, token)
+    if not (state.pid or state.token or mesh or os.environ.get("INFERLOOM_MESH")):
+        raise RegistryUnavailable(
+            "no mesh runs here: start one with `inferloom up MODEL`, or name one with --mesh HOST:PORT"
+        )
+    return state
+
+
+async def _watch_problems(registry: RemoteRegistry, written: Document, problems: dict[str, str]) -> None:
+    """Note why `up` cannot carry out the document as it was written."""
+    async for documents in registry.documents.watch(PROBLEM):
+        found = documents.get((PROBLEM, written.name))
+        if found is not None and found.spec is not None and found.spec.get("version") == written.version:
+            problems[written.name] = str(found.spec.get("why"))
+
+
+async def _gone(registry: RemoteRegistry, name: str, version: str) -> bool:
+    """Wait until no replica serves it; "" is every version. False where that takes too long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GONE):
+            async for catalog in registry.watch():
+                model = catalog.models.get(name)
+                replicas = model.replicas if model is not None else ()
+                if not any(version in replica.versions if version else True for replica in replicas):
+                    return True
+    return False
 
 
 def _changed(
@@ -142,9 +189,16 @@ def _changed(
 
 
 async def _undo(registry: RemoteRegistry, name: str, before: Document | None, written: Document) -> None:
+    """Write what was there before, and wait until the mesh is so again: another attempt must not see this one's fault."""
     spec = before.spec if before is not None else None
     try:
         await registry.documents.put(KIND, name, spec, expected_version=written.version, author=_author())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(UNDONE):
+                async for catalog in registry.watch():
+                    model = catalog.models.get(name)
+                    if model is None or not any(replica.problem for replica in model.replicas):
+                        return
     except InferloomError as error:
         print(f"inferloom: could not be taken back: {error}", file=sys.stderr)
 

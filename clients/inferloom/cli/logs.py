@@ -10,9 +10,30 @@ import structlog
 
 from inferloom.mesh.errors import ConfigError
 
-__all__ = ["set_up"]
+__all__ = ["hold", "set_up"]
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class _Held:
+    """Whether nothing is logged now, and whether the user asked for logs, which are never held back."""
+
+    held = False
+    asked = False
+
+
+_held = _Held()
+
+
+def hold(held: bool) -> None:
+    """Log nothing while it is held, unless the user has named a level: for what will be said in an error anyway."""
+    _held.held = held
+
+
+def _drop_while_held(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if _held.held and not _held.asked:
+        raise structlog.DropEvent
+    return event
 
 
 def set_up(level: str = "") -> None:
@@ -24,7 +45,9 @@ def set_up(level: str = "") -> None:
     Raises:
         ConfigError: there is no such level.
     """
-    name = (level or os.environ.get("INFERLOOM_LOG") or "warning").lower()
+    asked = level or os.environ.get("INFERLOOM_LOG") or ""
+    name = (asked or "warning").lower()
+    _held.asked = bool(asked)
     if name not in LEVELS:
         raise ConfigError(f"log level {name!r} is none of {', '.join(LEVELS)}")
     readable = sys.stderr.isatty()
@@ -34,6 +57,7 @@ def set_up(level: str = "") -> None:
     exceptions = [] if readable else [structlog.processors.dict_tracebacks]
     structlog.configure(
         processors=[
+            _drop_while_held,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *exceptions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +13,12 @@ import typer
 
 from inferloom.cli import logs
 from inferloom.cli.registry import FORMS
-from inferloom.mesh.errors import InferloomError, InvalidInput, RegistryUnavailable
+from inferloom.mesh.errors import InferloomError, InvalidInput, ModelNotFound, RegistryUnavailable, Unreachable
 from inferloom.mesh.version import __version__
 
 __all__ = ["app", "main"]
+
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # of a wrong option or argument; typer has no name for it
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -292,18 +295,41 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except InferloomError as error:
-        print(f"inferloom: {error}", file=sys.stderr)
-        code = 2 if isinstance(error, InvalidInput) else 3 if isinstance(error, RegistryUnavailable) else 1
-        raise typer.Exit(code) from None
+        raise typer.Exit(_complain(error)) from None
+
+
+def _complain(error: InferloomError) -> int:
+    """One line on stderr; the exit status."""
+    print(f"inferloom: {error}", file=sys.stderr)
+    if isinstance(error, InvalidInput | ModelNotFound):
+        return 2
+    return 3 if isinstance(error, RegistryUnavailable | Unreachable) else 1
+
+
+def _warn(message: Warning | str, *place: object, **more: object) -> None:
+    """A warning as one line; the place in the code is nobody's here."""
+    print(f"inferloom: warning: {message}", file=sys.stderr)
 
 
 def main() -> None:
-    """Entry point of the command. Exit status: 0 well, 1 it failed, 2 it was told something wrong, 3 no registry."""
+    """Entry point of the command.
+
+    Exit status: 0 well, 1 it failed, 2 it was told something wrong, 3 no mesh or no registry answers.
+    """
+    warnings.showwarning = _warn
     try:
-        app()
+        status = app(prog_name="inferloom", standalone_mode=False)
     except InferloomError as error:
-        print(f"inferloom: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InvalidInput) else 1)
+        status = _complain(error)
+    except UsageError as error:
+        text = str(getattr(error, "format_message", error.__str__)()).strip().rstrip(".")
+        where = getattr(getattr(error, "ctx", None), "command_path", "inferloom")
+        if text:  # without one the help has just been shown
+            print(f"inferloom: {text}: see {where} --help", file=sys.stderr)
+        status = 2
+    except typer.Abort:
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,8 @@ def table_of_models(answer: pb.ListModelsResponse, before: Rates, seconds: float
         before: counts of `seconds` ago, for the rates; empty where they are not known.
     """
     age = f", catalog {answer.age_seconds:.0f} s old" if answer.age_seconds > 1 else ""
-    table = Table(title=f"{len(answer.models)} models{age}", title_justify="left", header_style="bold")
+    count = f"{len(answer.models)} model{'' if len(answer.models) == 1 else 's'}"
+    table = Table(title=f"{count}{age}", title_justify="left", header_style="bold")
     for heading in ("model", "versions", "replica", "state"):
         table.add_column(heading, no_wrap=True)
     for heading in ("req/s", "in flight", "ms", "failed"):

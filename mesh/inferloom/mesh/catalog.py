@@ -126,7 +126,7 @@ class Catalog:
 
 def version_key(version: str) -> tuple[int, str]:
     """Order of versions: Triton's are positive integers, compared as numbers."""
-    return (int(version), "") if version.isdigit() else (0, version)
+    return (int(version), "") if version.isdecimal() else (0, version)
 
 
 EMPTY = Catalog()

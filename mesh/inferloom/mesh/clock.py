@@ -70,6 +70,7 @@ class ManualClock:
     async def advance(self, seconds: float) -> None:
         """Move time forward, waking each sleeper at its own moment and letting it run before the next."""
         target = self._now + seconds
+        await _settle()  # tasks made just before go to sleep first, at the present time
         while due := sorted(entry for entry in self._sleepers if entry[0] <= target):
             when, _, future = due[0]
             self._sleepers.remove(due[0])

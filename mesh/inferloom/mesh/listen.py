@@ -6,6 +6,7 @@ So a plain bind is tried first, and the option is off.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def parse_address(text: str, option: str) -> Address:
     """
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
-    if not port.isdigit() or int(port) > 65535:
+    if not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{option}: {text!r} is no HOST:PORT (for instance 127.0.0.1:8081)")
     return Address(host, int(port))
 
@@ -55,7 +56,7 @@ def check_free(address: Address, option: str) -> None:
         try:
             probe.bind((address.host, address.port))
         except OSError as error:
-            if error.errno == 98:
+            if error.errno == errno.EADDRINUSE:
                 raise ConfigError(
                     f"{option}: port {address.port} on {address.host} is in use; choose another"
                 ) from None

@@ -33,7 +33,9 @@ class Retrying:
     def __post_init__(self) -> None:
         _check(1 <= self.attempts <= 10, "retry.attempts", "1 to 10")
         _check(0 <= self.budget_ratio <= 1, "retry.budget_ratio", "0 to 1")
-        _check(self.budget_floor >= 0, "retry.budget_floor", "0 or more")
+        _check(self.budget_window > 0, "retry.budget_window", "above 0 seconds")
+        # The floor also sizes the bucket: one that holds no whole token never pays for a retry.
+        _check(self.budget_floor * self.budget_window >= 1, "retry.budget_floor", "such that floor times window is 1 or more")
         _check(self.backoff >= 0, "retry.backoff", "0 or more seconds")
         _check(0 <= self.jitter < 1, "retry.jitter", "0 up to 1")
 
@@ -58,8 +60,12 @@ class Breaking:
     def __post_init__(self) -> None:
         _check(self.consecutive >= 1, "health.consecutive", "1 or more")
         _check(0 < self.rate <= 1, "health.rate", "above 0, up to 1")
+        _check(self.rate_requests >= 1, "health.rate_requests", "1 or more")
+        _check(self.window > 0, "health.window", "above 0 seconds")
         _check(self.base > 0, "health.base", "above 0 seconds")
         _check(self.longest >= self.base, "health.longest", "at least health.base")
+        _check(0 <= self.jitter < 1, "health.jitter", "0 up to 1")
+        _check(self.forget >= 0, "health.forget", "0 or more seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from inferloom.mesh.errors import ConfigError
 
 __all__ = ["Child", "guarded", "start"]
 
+SHELL = "/bin/sh"  # without one (a container with nothing in it) what a child has started may outlive a SIGKILL
 HEAD, TAIL = 10, 40  # lines of output kept for error messages
 LIBPYTHON = re.compile(r"(libpython3\.\d+)(?:[dm]?\.so\S*)?: cannot open shared object file")
 # Kill me with my parent; and if that has already gone, do not start.
@@ -46,7 +47,7 @@ class _Guard:
         script = f"read -r _; kill -s KILL -- -{group} 2>/dev/null"
         # Of a session of its own: the Ctrl-C of a terminal is not for it.
         self._shell = subprocess.Popen(
-            ["/bin/sh", "-c", script],
+            [SHELL, "-c", script],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -66,7 +67,7 @@ class Child:
         self.pid = process.pid
         self._process = process
         self._output = output
-        self._guard = _Guard(process.pid)
+        self._guard = _Guard(process.pid) if Path(SHELL).exists() else None
         self._reaper = asyncio.create_task(self._reap(), name=f"reap {name}")
 
     def __repr__(self) -> str:
@@ -117,7 +118,8 @@ class Child:
     async def _reap(self) -> int:
         code = await self._process.wait()
         _kill_group(self.pid)  # what it left behind
-        self._guard.close()
+        if self._guard is not None:
+            self._guard.close()
         self._output.close()
         return code
 

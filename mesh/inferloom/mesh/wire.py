@@ -16,6 +16,9 @@ __all__ = ["Target", "find_target", "string_field", "with_string"]
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _PARAMETERS = 4  # ModelInferRequest.parameters
 _SEQUENCE_KEY = b"\x0a\x0bsequence_id"  # an entry of that map whose key is "sequence_id"
+# ... and whose value is 0 or "": no sequence to Triton. Clients that send it with every request must not all stick.
+_NO_SEQUENCE = frozenset(_SEQUENCE_KEY + value for value in (b"", b"\x12\x00", b"\x12\x02\x10\x00", b"\x12\x02\x1a\x00"))
+_LARGEST_TAG = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ def find_target(data: bytes, name_field: int, version_field: int, *, infer: bool
             at += 1
             if tag >= 0x80:
                 tag, at = _varint(data, at - 1)
+                if tag > _LARGEST_TAG:  # protobuf's C++ parser cuts it, and would read another field than we do
+                    raise IndexError
             wire = tag & 7
             if wire == _BYTES:
                 size = data[at]
@@ -75,6 +80,8 @@ def find_target(data: bytes, name_field: int, version_field: int, *, infer: bool
                     version = data[at:stop]
                 elif infer and field == _PARAMETERS and data.startswith(_SEQUENCE_KEY, at, stop):
                     sequence = data[at:stop]
+                    if sequence in _NO_SEQUENCE:
+                        sequence = None
                 at = stop
             elif wire == _VARINT:
                 _, at = _varint(data, at)
@@ -108,6 +115,8 @@ def _last(data: bytes, number: int) -> bytes:
     try:
         while at < end:
             tag, at = _varint(data, at)
+            if tag > _LARGEST_TAG:
+                raise IndexError
             wire = tag & 7
             if wire == _BYTES:
                 size, at = _varint(data, at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from inferloom.mesh.process import explain
 
@@ -25,7 +26,7 @@ def why_ended(code: int | None, head: Sequence[str], tail: Sequence[str]) -> str
     for line in head:
         if known := OPTION.search(line):
             return f"Triton: {known[1]}"
-    for line, following in zip(tail, [*tail[1:], ""], strict=True):
+    for line, following in pairwise([*tail, ""]):
         if line.startswith(BAD):
             return f"Triton: {line[len(BAD) :].strip('.')}: {following.strip()}"
     errors = [line for line in tail if line.startswith("E") and not any(noise in line for noise in NOISE)]

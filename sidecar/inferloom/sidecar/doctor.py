@@ -1,9 +1,8 @@
-"""What of Triton works on this machine: for `inferloom doctor`."""
+"""Whether the managed Triton works on this machine: for `inferloom doctor`."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 
 from inferloom.mesh.errors import ConfigError
@@ -27,7 +26,4 @@ async def triton_checks(environ: Mapping[str, str] = os.environ) -> list[Check]:
         else:
             checks.append(("libpython", True, f"Python {python.version}, {python.libdir}"))
         checks.append(("Triton", False, str(missing)))
-    for program, use in (("tritonserver", "--triton path"), ("docker", "--triton docker")):
-        if found := shutil.which(program, path=environ.get("PATH")):
-            checks.append((program, True, f"{found} ({use})"))
     return checks

@@ -90,7 +90,7 @@ class Lifecycle:
         try:
             while True:
                 try:
-                    found = await asyncio.to_thread(self._scan, self._repository)
+                    found = await asyncio.to_thread(self._read)
                 except (InvalidInput, OSError) as error:
                     if str(error) != complaint:
                         log.error("repository cannot be read", repository=str(self._repository), error=str(error))
@@ -103,6 +103,11 @@ class Lifecycle:
             for task in self._working.values():
                 task.cancel()
             await asyncio.gather(*self._working.values(), return_exceptions=True)
+
+    def _read(self) -> Mapping[str, Scanned]:
+        if not self._repository.is_dir():  # a volume that is away for a moment is no wish to unload everything
+            raise InvalidInput(f"{self._repository} is not there; what is loaded stays")
+        return self._scan(self._repository)
 
     def _compare(self, found: Mapping[str, Scanned]) -> None:
         for name in {*found, *self._board.models}:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 
 import joblib  # type: ignore[import-not-found]
@@ -100,12 +101,24 @@ def torch_models() -> dict[str, object]:
     torch.manual_seed(0)
     model = Linear()
     torch.jit.script(model).save(str(HERE / "linear.pt"))
+    without_debug_information(HERE / "linear.pt")
     torch.save(model.state_dict(), HERE / "weights.pt")
     batch = {0: torch.export.Dim("batch")}
     program = torch.export.export(model, (torch.zeros(2, 4),), dynamic_shapes=(batch,))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # has the paths of the machine that runs this
     torch.export.save(program, HERE / "linear.pt2")
     y, total = model(torch.tensor(ROWS))
     return {"linear": {"y": y.tolist(), "total": total.tolist()}}
+
+
+def without_debug_information(path: Path) -> None:
+    """TorchScript's debug_pkl entries have the paths of the machine that runs this."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist() if not name.endswith(".debug_pkl")}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
 
 
 def small_onnx() -> None:

@@ -43,6 +43,7 @@ NO_LIBRARY = (
         (1, [], ['Bad option: "--grpc-port".', "Invalid value"], 'Triton: "--grpc-port": Invalid value'),
         (1, [], ['E1120 9 main.cc:245] "failed to start GRPC"', "I1120 x] bye"], "Triton: failed to start GRPC"),
         (1, [], ['E1120 1 2 server.cc:241] "CudaDriverHelper has not been initialized."'], None),
+        (2, [], [], "Triton ended with code 2"),
         (-9, [], ["E1120 x] earlier"], "Triton was ended by SIGKILL"),
         (-6, [], ["terminate called"], "Triton was ended by SIGABRT: terminate called"),
         (127, [], [NO_LIBRARY, "E x] y"], "Triton: the shared library libpython3.12 is missing: apt install libpython3.12"),

@@ -9,9 +9,10 @@ from typing import Any
 
 from inferloom.mesh.errors import InvalidInput
 
-__all__ = ["KIND", "MeshSpec", "ModelSpec", "VersionSpec"]
+__all__ = ["KIND", "PROBLEM", "MeshSpec", "ModelSpec", "VersionSpec"]
 
 KIND = "model"
+PROBLEM = "problem"  # of the same name: why `up` cannot carry out a model's document, and which version of it
 MOST_REPLICAS = 64
 MOST_GPUS = 64
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Located:
             ConfigError: it is no mapping, a key is unknown (names the nearest valid one) or stands twice.
         """
         if not isinstance(self.node, yaml.MappingNode):
-            raise self.error(f"{what} must be a mapping with the keys {', '.join(known)}")
+            raise self.error(f"{what} must be a mapping" + (f" with the keys {', '.join(known)}" if known else ""))
         entries: dict[str, Located] = {}
         for key_node, value_node in self.node.value:
             key = Located(self.file, key_node)
@@ -62,7 +63,10 @@ class Located:
         return str(self.node.value)
 
     def number(self, what: str, least: int, most: int) -> int:
-        value: Any = yaml.SafeLoader("").construct_object(self.node) if isinstance(self.node, yaml.ScalarNode) else None
+        value: Any = None
+        if isinstance(self.node, yaml.ScalarNode):
+            with contextlib.suppress(yaml.YAMLError, ValueError):  # a tag that it does not bear
+                value = yaml.SafeLoader("").construct_object(self.node)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             shown = self.node.value if isinstance(self.node, yaml.ScalarNode) else "a list or mapping"
             raise self.error(f"{what} must be a whole number from {least} to {most}, not {shown!r}")
@@ -86,6 +90,8 @@ def read(path: Path) -> list[Located]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         raise ConfigError(f"{path}:{line}: no YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: no YAML: {str(error).splitlines()[0]}") from None
     documents = []
     for node in nodes:
         located = Located(str(path), node)

@@ -115,7 +115,7 @@ def _model(name: str, spec: Located, folder: Path, default: int) -> ModelSpec:
                 )
         versions = {}
         for number, entry in entries["versions"].mapping(f"{what}, versions", ()).items():
-            if not number.isdigit() or int(number) < 1:
+            if not number.isdecimal() or number.startswith("0"):
                 raise entry.error(f"{what}: version '{number}' must be a whole number from 1")
             plain = isinstance(entry.node, yaml.ScalarNode)
             parts = {"source": entry} if plain else entry.mapping(f"{what}, version {number}", VERSION_KEYS)

@@ -34,6 +34,10 @@ class Output:
         else:
             self._status.update(text)
 
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
     def done(self) -> None:
         """Take the spinner away."""
         if self._status is not None:

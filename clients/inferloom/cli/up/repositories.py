@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inferloom.cli.up.documents import ModelSpec, VersionSpec
 from inferloom.cli.up.placement import Place
+from inferloom.mesh.errors import InferloomError
 from inferloom.sidecar import repository
 from inferloom.sidecar.modelfile.tensor import TensorType
 
@@ -22,24 +23,30 @@ class Repositories:
     def folder(self, place_id: str) -> Path:
         return self._root / place_id
 
-    def fill(self, place: Place, specs: Mapping[str, ModelSpec]) -> None:
+    def fill(self, place: Place, specs: Mapping[str, ModelSpec]) -> dict[str, str]:
         """Make a place's folder hold its models and nothing else. Blocks: it copies files.
 
-        Raises:
-            InvalidInput: a source is no model; nothing of that model is changed.
+        Returns:
+            Why a model could not be placed, by its name; nothing of such a model is removed.
         """
         folder = self.folder(place.id)
         folder.mkdir(parents=True, exist_ok=True)
         present = repository.scan(folder)
+        problems = {}
         for name in sorted(place.models):
             spec = specs[name]
-            for number, version in spec.versions.items():
-                _put(folder, spec, number, version)
+            try:
+                for number, version in spec.versions.items():
+                    _put(folder, spec, number, version)
+            except (InferloomError, OSError) as error:
+                problems[name] = str(error)
+                continue
             for number in present[name].versions if name in present else ():
                 if number not in spec.versions and not _folder_of_versions(spec):
                     repository.remove(folder, name, number)
         for name in present.keys() - place.models:
             repository.remove(folder, name)
+        return problems
 
 
 def _put(folder: Path, spec: ModelSpec, number: str, version: VersionSpec) -> None:

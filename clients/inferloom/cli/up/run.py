@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from inferloom.cli.gpus import gpu_ids
+from inferloom.cli.logs import hold
 from inferloom.cli.signals import stop_requested
 from inferloom.cli.state import MeshState, announce, new_token, reachable, state_folder, withdraw
 from inferloom.cli.up.applied import Applied
@@ -23,13 +24,15 @@ from inferloom.cli.up.documents import KIND, ModelSpec
 from inferloom.cli.up.examples import example_calls
 from inferloom.cli.up.fleet import Fleet, FleetSettings, ProcessFleet, TaskFleet
 from inferloom.cli.up.output import Output
+from inferloom.cli.up.placement import place
 from inferloom.cli.up.ready import wait_until_served
 from inferloom.cli.up.repositories import Repositories
 from inferloom.cli.up.roles import Where, router_process, router_task
 from inferloom.cli.up.runtime import ensure_runtime
 from inferloom.cli.up.supervisor import Supervisor
+from inferloom.cli.up.versions import check_versions
 from inferloom.mesh.errors import ConfigError
-from inferloom.mesh.listen import Address, check_free, parse_address
+from inferloom.mesh.listen import Address, check_free, free_port, parse_address
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.registry.memory import MemoryRegistry
 
@@ -61,6 +64,7 @@ async def run_up(options: UpOptions) -> None:
     """
     stop = stop_requested()
     output = Output()
+    hold(True)  # until it is ready: what goes wrong by then ends in one line
     running = asyncio.create_task(_Up(options, output, stop).run(), name="up")
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -90,16 +94,24 @@ class _Up:
         wanted = declared(options.source, options.replicas, options.name, options.gpus)
         address = parse_address(options.grpc or wanted.mesh.grpc or "127.0.0.1:8081", "--grpc")
         check_free(address, "--grpc")
+        # The port is settled here: it tells this mesh from others, in its documents and in the names of its logs.
+        address = Address(address.host, address.port or free_port(address.host))
         applied = Applied(wanted.folder, wanted.models) if wanted.folder is not None else None
         host = f"{socket.gethostname()}/{address}"
         models = applied.models() if applied is not None else wanted.models
         specs = {spec.name: replace(spec, host=host) for spec in models}
+        if wanted.left_out:
+            self._output.note(f"left out, no models: {', '.join(wanted.left_out)}")
+        gpus = await gpu_ids()
+        place(specs.values(), {}, gpus)  # are there enough?
+        for spec in specs.values():
+            check_versions(spec)
         await ensure_runtime(options.triton, list(specs.values()), self._output.progress)
         async with self._stack:
             folder = Path(tempfile.mkdtemp(prefix="inferloom-"))
             self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
             registry, fleet, where = await self._roles(wanted.mesh.registry, address, folder)
-            supervisor = Supervisor(registry, Repositories(folder / "repositories"), fleet, host, await gpu_ids())
+            supervisor = Supervisor(registry, Repositories(folder / "repositories"), fleet, host, gpus)
             await _declare(registry, specs.values())
             following = asyncio.create_task(supervisor.run(), name="supervisor")
             self._stack.push_async_callback(_end, following, fleet)
@@ -136,7 +148,7 @@ class _Up:
             raise ConfigError(f"--registry: {text!r} is none of memory, consul, consul://HOST:PORT")
         from inferloom.cli.up.consul import consul_registry
 
-        self._output.progress("starting Consul and the router")
+        self._output.progress("starting Consul and the router" if text == "consul" else f"asking {text}")
         consul, registry, tasks = await consul_registry(text, logs, self._output.progress, self._stack)
         self._background += tasks
         where = await router_process(
@@ -148,6 +160,7 @@ class _Up:
         client = str(reachable(where.grpc))
         path = announce(MeshState(client, os.getpid(), self._token, where.admin, host))
         self._stack.callback(withdraw, path)
+        hold(False)
         self._output.ready(client, where.admin, await example_calls(client, list(specs)))
 
     async def _until(self, awaited: Coroutine[Any, Any, Any]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
-from inferloom.cli.up.documents import KIND, ModelSpec
+from inferloom.cli.up.documents import KIND, PROBLEM, ModelSpec
 from inferloom.cli.up.fleet import Fleet
 from inferloom.cli.up.placement import Place, place
 from inferloom.cli.up.repositories import Repositories
@@ -22,7 +23,8 @@ log = structlog.get_logger(__name__)
 class Supervisor:
     """Follows the documents of kind `model` that name this host.
 
-    A document that cannot be carried out is reported in `problems` and changes nothing of the others.
+    A document that cannot be carried out is reported in `problems`, and as a document of kind `problem` to whoever waits
+    for it elsewhere (`inferloom add`); it changes nothing of the others.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class Supervisor:
         self._places: dict[str, Place] = {}
         self._specs: dict[str, ModelSpec] = {}
         self.problems: dict[str, str] = {}
+        self._told: dict[str, dict[str, Any]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
         async for documents in self._registry.documents.watch(KIND):
             await self.apply(documents)
+            await self._tell(documents)
 
     async def apply(self, documents: Mapping[DocumentKey, Document]) -> None:
         """Carry out this state of the documents."""
@@ -63,8 +67,10 @@ class Supervisor:
                 self._problem(name, str(error))
             return
         self._specs = wanted
-        for key in self._places.keys() - places.keys():
-            await self._fleet.remove(key)
+        for key, before in tuple(self._places.items()):
+            if key not in places or places[key].gpus != before.gpus:  # a Triton's GPUs are its for life
+                del self._places[key]
+                await self._fleet.remove(key)
         for key, entry in places.items():
             await self._fill(entry)
             if key not in self._places:
@@ -73,10 +79,23 @@ class Supervisor:
 
     async def _fill(self, entry: Place) -> None:
         try:
-            await asyncio.to_thread(self._repositories.fill, entry, self._specs)
-        except (InferloomError, OSError) as error:
-            for name in entry.models:
-                self._problem(name, str(error))
+            problems = await asyncio.to_thread(self._repositories.fill, entry, self._specs)
+        except OSError as error:
+            problems = dict.fromkeys(entry.models, str(error))
+        for name, why in problems.items():
+            self._problem(name, why)
+
+    async def _tell(self, documents: Mapping[DocumentKey, Document]) -> None:
+        version = {name: document.version for (_, name), document in documents.items()}
+        told = {name: {"why": why, "version": version[name]} for name, why in self.problems.items() if name in version}
+        try:
+            for name in told.keys() | self._told.keys():
+                if told.get(name) != self._told.get(name):
+                    await self._registry.documents.put(PROBLEM, name, told.get(name), author=self._host)
+        except InferloomError as error:
+            log.warning("problem cannot be written down", error=str(error))
+            return
+        self._told = told
 
     def _problem(self, name: str, text: str) -> None:
         self.problems[name] = text

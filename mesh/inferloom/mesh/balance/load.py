@@ -15,6 +15,7 @@ __all__ = ["ReplicaLoad"]
 
 DECAY = 10.0  # seconds
 FAILURE_SECONDS = 5.0
+TYPICAL = 0.1  # weight of the newest answer in the typical time
 SLOW_START = 30.0  # seconds until a new replica has its full share
 SLOW_START_SHARE = 0.1  # of its weight at the start
 UNMEASURED = 3600.0  # seconds: cost of each request beyond the first to a replica that has not yet answered one
@@ -23,13 +24,14 @@ UNMEASURED = 3600.0  # seconds: cost of each request beyond the first to a repli
 class ReplicaLoad:
     """Requests in flight and the moving average of the latency of one replica of one model."""
 
-    __slots__ = ("_seconds", "_stamp", "began", "failures", "in_flight", "requests")
+    __slots__ = ("_seconds", "_stamp", "began", "failures", "in_flight", "requests", "typical")
 
     def __init__(self, began: float) -> None:
         self.began = began  # when it joined, for the slow start; -inf: it was there before
         self.in_flight = 0
         self.requests = 0
         self.failures = 0
+        self.typical = 0.0  # seconds an answer usually takes, failures left out; 0 where there was none
         self._seconds = 0.0
         self._stamp = began
 
@@ -66,7 +68,9 @@ class ReplicaLoad:
         if verdict is Verdict.FAILURE or verdict is Verdict.RETRYABLE:
             self.failures += 1
             seconds = max(seconds, FAILURE_SECONDS)
-        elif verdict is not Verdict.SUCCESS:
+        elif verdict is Verdict.SUCCESS:
+            self.typical = self.typical + TYPICAL * (seconds - self.typical) if self.typical else seconds
+        else:
             return
         before = self._seconds
         if seconds >= before:

@@ -123,7 +123,9 @@ class MemoryRegistry:
         self._publish()
 
     def _remove(self, replica: Replica) -> None:
-        if self._replicas.pop((replica.model, replica.id), None) is not None:
+        """Not where another registration has taken its place since: of a process that was started again."""
+        if self._replicas.get((replica.model, replica.id)) is replica:
+            del self._replicas[replica.model, replica.id]
             self._publish()
 
     def _publish(self) -> None:

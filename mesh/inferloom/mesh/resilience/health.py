@@ -125,12 +125,14 @@ class ReplicaHealth:
     def begin(self) -> Permit:
         """Take leave to send one request. Ask `admits` first; without it the request is a last resort.
 
-        A last resort decides as a probe does: there is nothing better to learn from.
+        A last resort heals as a probing request does. Where it fails while the breaker is open nothing changes: many may
+        fail at once, and each would make the time out longer.
         """
-        if self.state is BreakerState.HALF_OPEN:
+        probe = self.state is BreakerState.HALF_OPEN and not self._probing
+        if probe:
             self._probing = True
             self._changed()
-        return Permit(self, self.generation, self.state is not BreakerState.CLOSED)
+        return Permit(self, self.generation, probe)
 
     def refuse(self, why: str) -> None:
         """Its connection is refused, or broke: open until `reach`."""
@@ -152,17 +154,17 @@ class ReplicaHealth:
             return
         if probe:
             self._probing = False
-            if verdict in _HARMS:
-                self._open(now, "the probing request failed")
-            elif verdict is Verdict.SUCCESS:
+        if self.state is not BreakerState.CLOSED:
+            if verdict is Verdict.SUCCESS:
                 self._healthy_since = now
+                self.reachable = True
                 self._clear_window(now)
                 self.why = ""
                 self._enter(BreakerState.CLOSED)
-            else:
+            elif verdict in _HARMS and self.state is BreakerState.HALF_OPEN:
+                self._open(now, "the probing request failed")
+            elif probe:
                 self._changed()
-            return
-        if self.state is not BreakerState.CLOSED:
             return
         if verdict is Verdict.SUCCESS:
             self._failures = 0
@@ -191,9 +193,10 @@ class ReplicaHealth:
         settings = self._settings
         if now - self._healthy_since > settings.forget and self._healthy_since != -INFINITY:
             self._ejections = 0
+        self._healthy_since = -INFINITY  # over: a probing request that fails later must not forget again
         self._ejections += 1
         spread = 1 + settings.jitter * (2 * self._rng.random() - 1)
-        self.open_until = now + min(settings.base * self._ejections, settings.longest) * spread
+        self.open_until = now + min(settings.base * self._ejections * spread, settings.longest)
         self.why = why
         self._enter(BreakerState.OPEN)
 

@@ -50,6 +50,7 @@ async def attempt_once(
     began = clock.now()
     timeout = call.deadline - began
     timeout -= margin(timeout)
+    left = timeout
     if policy.attempt_timeout is not None and policy.attempt_timeout < timeout:
         timeout = policy.attempt_timeout
     if timeout <= 0:
@@ -80,8 +81,11 @@ async def attempt_once(
     finally:
         now = clock.now()
         seconds = now - began
-        slow = code is None or code is StatusCode.DEADLINE_EXCEEDED
-        late = slow and seconds >= LATE * timeout and seconds >= 2 * load.seconds
+        # Triton's own time-out of its queue, translated, is not the replica's fault.
+        slow = code is None or (code is StatusCode.DEADLINE_EXCEEDED and type(error) is ReplicaError)
+        late = slow and seconds >= LATE * timeout
+        lost = lost or (late and timeout < left and code is not None)  # given up in time for another replica
+        late = late and seconds >= 2 * load.typical  # not for callers whose deadlines are shorter than its answers
         judged = verdict(Outcome(code, seconds, late, lost, shed))
         permit.done(judged, now)
         load.done(judged, seconds, now)

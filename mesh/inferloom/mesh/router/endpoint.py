@@ -13,7 +13,12 @@ from inferloom.mesh.policy import Breaking
 from inferloom.mesh.resilience.health import BreakerState, ReplicaHealth
 from inferloom.mesh.router.transport import Channel, give_up
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "may_serve"]
+
+
+def may_serve(replica: Replica, version: str) -> bool:
+    """Whether a request for this version may go to it; one whose versions are not known is asked and answers itself."""
+    return not replica.versions or replica.serves(version)
 
 
 class Endpoint:

@@ -14,14 +14,15 @@ import structlog
 from grpc import StatusCode
 
 from inferloom.mesh.call import Call
+from inferloom.mesh.catalog import version_key
 from inferloom.mesh.errors import Forbidden, InferloomError, InvalidInput, status_of
 from inferloom.mesh.names import check_name
-from inferloom.mesh.oip import METHODS, MODEL_INFER, Kind, Method
+from inferloom.mesh.oip import METHODS, MODEL_INFER, SERVICE, Kind, Method, pb
 from inferloom.mesh.router.information import Information
 from inferloom.mesh.router.metadata import forwarded
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.stream import StreamFace
-from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL
+from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL, UNKNOWN_VERSION
 from inferloom.mesh.wire import Target, find_target
 
 __all__ = ["OipFace", "abort"]
@@ -29,6 +30,7 @@ __all__ = ["OipFace", "abort"]
 log = structlog.get_logger(__name__)
 
 Context = Any
+MODEL_METADATA = METHODS[f"/{SERVICE}/ModelMetadata"]
 
 
 class OipFace(grpc.GenericRpcHandler):  # type: ignore[type-arg]
@@ -48,6 +50,8 @@ class OipFace(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             return grpc.stream_stream_rpc_method_handler(self._stream.serve)
         if method.kind is Kind.FORBIDDEN:
             return grpc.unary_unary_rpc_method_handler(_forbid(method))
+        if method is MODEL_METADATA:
+            return grpc.unary_unary_rpc_method_handler(self._metadata(method))
         if method.kind is Kind.REPLICA:
             return grpc.unary_unary_rpc_method_handler(self._infer(method))
         return grpc.unary_unary_rpc_method_handler(self._inform(method))
@@ -67,7 +71,10 @@ class OipFace(grpc.GenericRpcHandler):  # type: ignore[type-arg]
                 if target.model not in router.pool.groups:
                     _refuse_nameless(target)
                 else:
-                    model, version = target.model, target.version
+                    model = target.model
+                    if target.version:
+                        known = router.pool.groups[model].model.versions
+                        version = target.version if target.version in known else UNKNOWN_VERSION
                 rules = policy(model)
                 remaining = context.time_remaining()
                 remaining = rules.timeout if remaining is None else min(remaining, rules.longest)
@@ -95,6 +102,22 @@ class OipFace(grpc.GenericRpcHandler):  # type: ignore[type-arg]
                 raise AssertionError from error  # abort always raises
             finally:
                 finished(model, version, code, now() - began)
+
+        return serve
+
+    def _metadata(self, method: Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        """A replica's answer, with all versions where none is asked: the replica was asked for its default one."""
+        ask = self._infer(method)
+
+        async def serve(request: bytes, context: Context) -> bytes:
+            payload = await ask(request, context)
+            asked = pb.ModelMetadataRequest.FromString(request)
+            group = self._router.pool.groups.get(asked.name)
+            if asked.version or group is None:
+                return payload
+            answer = pb.ModelMetadataResponse.FromString(payload)
+            answer.versions[:] = sorted({*answer.versions, *group.model.versions}, key=version_key)
+            return bytes(answer.SerializeToString())
 
         return serve
 

@@ -11,11 +11,12 @@ from inferloom.mesh.errors import ModelNotFound, NoReplica
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.resilience.budget import RetryBudget
 from inferloom.mesh.resilience.health import BreakerState
-from inferloom.mesh.router.endpoint import Endpoint
+from inferloom.mesh.router.endpoint import Endpoint, may_serve
 
 __all__ = ["Group"]
 
 INFINITY = float("inf")
+SHOWN, MOST = 8, 300  # replicas that an error message explains, and characters for each
 
 
 class Group:
@@ -60,7 +61,7 @@ class Group:
         """
         usable = [e for e in self.endpoints.values() if e.replica.usable and e.health.reachable]
         others = sum(e.health.state is BreakerState.CLOSED for e in usable if e is not asking)
-        return others >= max(1, len(usable) // 2)
+        return others >= max(1, (len(usable) + 1) // 2)
 
     def choose(self, call: Call, now: float, tried: Collection[Endpoint] = ()) -> Endpoint:
         """The replica for one attempt.
@@ -77,9 +78,11 @@ class Group:
         half_open: Sequence[Endpoint] = self._half_open
         version = call.version
         if version:
-            candidates = [e for e in candidates if version in e.replica.versions or not e.replica.versions]
-            half_open = [e for e in half_open if version in e.replica.versions or not e.replica.versions]
+            candidates = [e for e in candidates if may_serve(e.replica, version)]
+            half_open = [e for e in half_open if may_serve(e.replica, version)]
         if call.affinity is not None:
+            # Where it belongs to a half-open one it is that one's probing request: a model may have no other traffic.
+            candidates = [*candidates, *(e for e in half_open if e not in tried and e.health.admits(now))]
             if not candidates:
                 candidates = self._last_resort(call, now)
             return self._sticky.pick(candidates, call, now)
@@ -110,19 +113,19 @@ class Group:
     def _last_resort(self, call: Call, now: float) -> list[Endpoint]:
         """Replicas that failures, not a dead connection, have taken out: better than no answer."""
         serving = [e for e in self.endpoints.values() if e.replica.usable]
-        if (
-            call.version
-            and serving
-            and not any(e.replica.serves(call.version) or not e.replica.versions for e in serving)
-        ):
+        able = [e for e in serving if may_serve(e.replica, call.version)]
+        if serving and not able and call.version not in self.model.versions:
             have = ", ".join(self.model.versions) or "none"
-            raise ModelNotFound(f"{call.model}:{call.version}", [f"{call.model} with version {have}"])
-        if alive := [e for e in serving if e.health.reachable and e.replica.serves(call.version)]:
+            asked = call.version if call.version.isalnum() and len(call.version) <= 40 else repr(call.version[:40])
+            raise ModelNotFound(f"{call.model}:{asked}", [f"{call.model} with version {have}"])
+        if alive := [e for e in able if e.health.reachable]:
             return alive
         raise NoReplica(self.explain(now))
 
     def explain(self, now: float) -> str:
-        """How many replicas there are and why each is out."""
+        """How many replicas there are and why each is out; of many, the first: a status has room for 8 KiB."""
         count = len(self.endpoints)
-        each = "; ".join(f"{key} {e.why_out(now) or 'closed'}" for key, e in sorted(self.endpoints.items()))
-        return f"no replica of '{self.model.name}' can be used; {count} registered: {each}"
+        shown = sorted(self.endpoints.items())[:SHOWN]
+        each = "; ".join(f"{key} {e.why_out(now)[:MOST] or 'closed'}" for key, e in shown)
+        more = f"; and {count - SHOWN} more" if count > SHOWN else ""
+        return f"no replica of '{self.model.name}' can be used; {count} registered: {each}{more}"

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from inferloom.mesh.catalog import Model, State, version_key
 from inferloom.mesh.errors import InvalidInput, NoReplica, ReplicaError
 from inferloom.mesh.oip import METHODS, SERVICE, pb
-from inferloom.mesh.router.endpoint import Endpoint
+from inferloom.mesh.router.endpoint import Endpoint, may_serve
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.statistics import summed
 from inferloom.mesh.version import __version__
@@ -60,7 +60,7 @@ class Information:
     async def model_ready(self, request: bytes, deadline: float) -> bytes:
         asked = _parse(pb.ModelReadyRequest, request)
         model = self._router.pool.catalog.models.get(asked.name)
-        ready = model is not None and any(r.usable and r.serves(asked.version) for r in model.replicas)
+        ready = model is not None and any(r.usable and may_serve(r, asked.version) for r in model.replicas)
         return bytes(pb.ModelReadyResponse(ready=ready).SerializeToString())
 
     async def repository_index(self, request: bytes, deadline: float) -> bytes:
@@ -84,7 +84,7 @@ class Information:
             (endpoint, pb.ModelStatisticsRequest(name=group.model.name, version=asked.version))
             for group in groups
             for endpoint in group.endpoints.values()
-            if endpoint.replica.usable and endpoint.replica.serves(asked.version)
+            if endpoint.replica.usable and may_serve(endpoint.replica, asked.version)
         ]
         if asked.name and not questions:
             raise NoReplica(groups[0].explain(self._router.clock.now()))

@@ -45,6 +45,7 @@ class Pool:
         self._picker = PowerOfTwoChoices(rng)
         self._sticky = Rendezvous()
         self._channels: dict[tuple[str, int], Channel] = {}
+        self._lingering: set[Channel] = set()  # without users, open for the calls that still run on them
         self._closing: set[asyncio.Task[None]] = set()
 
     def group(self, name: str) -> Group:
@@ -76,11 +77,12 @@ class Pool:
 
     async def close(self) -> None:
         """Close every channel, ending what still runs on it."""
+        channels = [*self._channels.values(), *self._lingering]
+        self._channels = {}  # so that dropping their endpoints does not let them linger
         self.apply(EMPTY)
         for task in self._closing:
             task.cancel()
         await asyncio.gather(*self._closing, return_exceptions=True)
-        channels, self._channels = list(self._channels.values()), {}
         await asyncio.gather(*(channel.close() for channel in channels))
 
     def _apply_model(self, model: Model) -> None:
@@ -126,9 +128,14 @@ class Pool:
         for key, known in tuple(self._channels.items()):
             if known is channel:
                 del self._channels[key]
-                task = asyncio.create_task(channel.close(LINGER), name=f"close {channel.address}")
+                self._lingering.add(channel)
+                task = asyncio.create_task(self._linger(channel), name=f"close {channel.address}")
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
+
+    async def _linger(self, channel: Channel) -> None:
+        await channel.close(LINGER)
+        self._lingering.discard(channel)
 
 
 def _same_server(one: Replica, other: Replica) -> bool:

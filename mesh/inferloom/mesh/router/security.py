@@ -28,7 +28,7 @@ def read_file(path: Path, option: str) -> bytes:
 def read_token(path: Path, option: str = "--token-file") -> str:
     """The token in a file, less surrounding white space."""
     token = read_file(path, option).decode(errors="replace").strip()
-    if not token or not token.isascii():
+    if not token.isascii() or len(token.split()) != 1:
         raise ConfigError(f"{option}: {path} must hold one line of ASCII, the token")
     return token
 

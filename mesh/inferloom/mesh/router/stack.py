@@ -42,6 +42,8 @@ class Admission:
     def layer(self, inner: Handler) -> Handler:
         async def admit(call: Call) -> Reply:
             size = len(call.payload)
+            if size > self.most:
+                raise Exhausted(f"a message of {size} bytes exceeds this process's bound of {self.most}", reason="size")
             if self.bytes + size > self.most:
                 raise Exhausted(
                     f"{self.bytes + size} bytes in flight would exceed this process's bound of {self.most}",

@@ -18,6 +18,7 @@ from inferloom.mesh.errors import ReplicaError
 
 __all__ = ["Channel", "ChannelFactory", "Lost", "StreamCall", "channel_options"]
 
+ADDED = 1024  # bytes that the router may add to a message, such as the version it chose
 REFUSED = "failed to connect to all addresses"  # how C-core begins the message of a connection that was never there
 
 
@@ -47,7 +48,7 @@ class StreamCall(Protocol):
 def channel_options(max_message: int) -> list[tuple[str, int | str]]:
     """Options of every channel to a replica. `max_message` in bytes bounds both directions."""
     return [
-        ("grpc.max_send_message_length", max_message),
+        ("grpc.max_send_message_length", max_message + ADDED),
         ("grpc.max_receive_message_length", max_message),
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.min_reconnect_backoff_ms", 1000),

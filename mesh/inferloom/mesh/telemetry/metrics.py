@@ -1,6 +1,6 @@
 """Prometheus metrics. The request path counts in plain integers; they become metrics when somebody asks.
 
-Labels are bounded: only models that are in the catalog get any; other names are counted as one.
+Labels are bounded: only models and versions that are in the catalog get any; other names are counted as one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["BUCKETS", "CONTENT_TYPE", "RouterMetrics", "exposition"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
-UNKNOWN_MODEL = "(unknown)"
+UNKNOWN_MODEL = UNKNOWN_VERSION = "(unknown)"
 
 
 class _Series:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
-from inferloom.mesh.errors import ConfigError, InvalidInput
+from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.names import check_name
 
 __all__ = ["Keys", "service_name"]
 
@@ -21,19 +21,11 @@ PREFIX = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 # Consul's names ignore case and, to be found by DNS, have letters, digits and hyphens only. A hyphen before an x is
 # escaped too, so that no two names give the same service.
 ESCAPED = re.compile(r"[^a-z0-9-]|-(?=x)")
-SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 
 def service_name(model: str) -> str:
     """The Consul service of a model: `Iris.v2` is `iris-x2e-v2`. DNS finds names of up to 63 characters."""
     return ESCAPED.sub(lambda match: f"-x{ord(match[0]):02x}-", model.lower())
-
-
-def segment(name: str, what: str) -> str:
-    """One part of a key. Names that would be steps in a path, `.` and `..`, are escaped."""
-    if not SEGMENT.fullmatch(name):
-        raise InvalidInput(f"{name!r:.80} is no {what}: 1 to 128 letters, digits, '.', '_' or '-'")
-    return name.replace(".", "%2E") if name in (".", "..") else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +57,7 @@ class Keys:
         return f"{self.prefix}/documents/"
 
     def record(self, model: str, replica: str) -> str:
-        return f"{self.replicas}{segment(model, 'model name')}/{segment(replica, 'replica id')}"
+        return f"{self.replicas}{check_name(model, 'model name')}/{check_name(replica, 'replica id')}"
 
     def of_record(self, key: str) -> tuple[str, str] | None:
         """(model, replica) of a record's key; None for other keys."""
@@ -80,14 +72,14 @@ class Keys:
         return f"{self.sidecar_service}:{check}"
 
     def document(self, kind: str, name: str) -> str:
-        return f"{self.documents}{segment(kind, 'kind of document')}/{segment(name, 'name of a document')}"
+        return f"{self.documents}{check_name(kind, 'kind of document')}/{check_name(name, 'name of a document')}"
 
     def of_document(self, key: str) -> tuple[str, str] | None:
         """(kind, name) of a document's key; None for other keys."""
         return _pair(key, self.documents)
 
     def history(self, kind: str, name: str) -> str:
-        return f"{self.prefix}/history/{segment(kind, 'kind of document')}/{segment(name, 'name of a document')}/"
+        return f"{self.prefix}/history/{check_name(kind, 'kind of document')}/{check_name(name, 'name of a document')}/"
 
     def version(self, kind: str, name: str, version: int) -> str:
         """Keys sort as versions do."""
@@ -98,4 +90,4 @@ def _pair(key: str, prefix: str) -> tuple[str, str] | None:
     parts = key.removeprefix(prefix).split("/")
     if not key.startswith(prefix) or len(parts) != 2 or not all(parts):
         return None
-    return unquote(parts[0]), unquote(parts[1])
+    return parts[0], parts[1]

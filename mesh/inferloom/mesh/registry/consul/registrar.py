@@ -120,8 +120,9 @@ class Registrar:
 
     async def remove(self, registration: ConsulRegistration) -> None:
         """Take a registration out; where that fails, go on trying with the assertions."""
-        if self._is_present(registration):
-            del self._present[registration.wanted.model, registration.wanted.id]
+        place = (registration.wanted.model, registration.wanted.id)
+        if self._present.get(place) is registration:
+            del self._present[place]
             self._leaving.append(registration)
         if registration not in self._leaving:
             return

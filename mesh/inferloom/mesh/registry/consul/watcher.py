@@ -101,6 +101,8 @@ class Watcher:
             RegistryUnavailable: Consul does not answer within `patience` seconds, and nothing was saved.
             Forbidden, Unauthenticated: it refuses.
         """
+        if self._tasks:
+            return
         saved = await self._saver.load() if self._saver is not None else None
         serves = saved is not None and bool(saved.replicas)
         try:
