@@ -45,7 +45,7 @@ def whole(up: Up) -> bool:
 
 def registry(up: Up) -> str:
     """consul://HOST:PORT of its Consul."""
-    return next(word for word in role(up.home, "router")[0].cmdline() if word.startswith("consul://"))
+    return str(next(word for word in role(up.home, "router")[0].cmdline() if word.startswith("consul://")))
 
 
 def test_each_role_is_a_process_of_its_own_and_the_line_to_paste_works(up: Up) -> None:

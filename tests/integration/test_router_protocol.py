@@ -66,7 +66,10 @@ async def test_the_streaming_tritonclient_gets_every_token(mesh: Mesh, pair: Pai
         found: queue.Queue[Any] = queue.Queue()
         with sync_client.InferenceServerClient(address) as client:
             client.start_stream(lambda result, error: found.put(error or result.get_response()))
-            count, seconds = sync_client.InferInput("count", [1], "INT32"), sync_client.InferInput("seconds", [1], "FP32")
+            count, seconds = (
+                sync_client.InferInput("count", [1], "INT32"),
+                sync_client.InferInput("seconds", [1], "FP32"),
+            )
             count.set_data_from_numpy(np.array([3], np.int32))
             seconds.set_data_from_numpy(np.array([0.01], np.float32))
             client.async_stream_infer("tokens", [count, seconds], request_id="a", enable_empty_final_response=True)

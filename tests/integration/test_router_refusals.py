@@ -165,7 +165,9 @@ async def test_the_reason_why_no_replica_can_be_used_fits_into_an_answer() -> No
 
     registry = MemoryRegistry()
     for number in range(300):
-        await registry.register(Replica("many", f"replica-{number:03}", "127.0.0.1", 1, State.STARTING, problem="x" * 100))
+        await registry.register(
+            Replica("many", f"replica-{number:03}", "127.0.0.1", 1, State.STARTING, problem="x" * 100)
+        )
     async with running_mesh(registry=registry) as mesh, stub(mesh.address) as face:
         code, message = await outcome_of(face.ModelInfer(echo_request(model="many")))
     assert code is Status.UNAVAILABLE

@@ -24,13 +24,17 @@ from inferloom.mesh.resilience.health import BreakerState, Permit, ReplicaHealth
 __all__ = ["Behaviour", "Choose", "Node", "Result", "peak_ewma", "round_robin", "simulate", "usual"]
 
 CALL = Call("iris", "", "/m", b"", (), 0.0)
-Behaviour = Callable[[float, random.Random], tuple[float, bool]]  # time now -> seconds the answer takes, does it succeed
+Behaviour = Callable[
+    [float, random.Random], tuple[float, bool]
+]  # time now -> seconds the answer takes, does it succeed
 
 
 class Node:
     """A replica and what the router keeps for it."""
 
-    def __init__(self, name: str, behaviour: Behaviour, may_open: Callable[[Node], bool] | None, rng: random.Random) -> None:
+    def __init__(
+        self, name: str, behaviour: Behaviour, may_open: Callable[[Node], bool] | None, rng: random.Random
+    ) -> None:
         self.replica = Replica("iris", name, "h", 1)
         self.load = ReplicaLoad(float("-inf"))
         self.behaviour = behaviour
@@ -109,7 +113,7 @@ def simulate(
         nodes.append(Node(str(number), behaviour, may_open if ejection else None, rng))
     picker, result = choose(rng), Result()
     events: list[tuple[float, int, Node, float, bool, Permit | None]] = []
-    now = order = 0
+    order = 0
 
     def finish(until: float) -> None:
         while events and events[0][0] <= until:
@@ -124,7 +128,7 @@ def simulate(
                 result.latencies.append(took)
             detail(at, node, good)
 
-    clock = float(now)
+    clock = 0.0
     while clock < seconds:
         finish(clock)
         half_open: list[Node] = []

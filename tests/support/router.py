@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -32,7 +33,18 @@ from inferloom.sidecar import shared_memory
 from inferloom.sidecar.ports import free_ports
 from tests.support.triton import Triton, running_triton
 
-__all__ = ["MODELS", "Log", "Mesh", "Server", "infer_request", "read", "running_mesh", "running_server", "running_servers", "stub"]
+__all__ = [
+    "MODELS",
+    "Log",
+    "Mesh",
+    "Server",
+    "infer_request",
+    "read",
+    "running_mesh",
+    "running_server",
+    "running_servers",
+    "stub",
+]
 
 MODELS = Path(__file__).parents[1] / "data" / "repository"
 LOOPBACK = Address("127.0.0.1", 0)
@@ -134,7 +146,9 @@ class Log:
 
 
 @contextmanager
-def running_servers(folder: Path, count: int, models: Sequence[str], extra: Sequence[str] = ()) -> Iterator[list[Server]]:
+def running_servers(
+    folder: Path, count: int, models: Sequence[str], extra: Sequence[str] = ()
+) -> Iterator[list[Server]]:
     """Several, started at once."""
     servers = [Server(folder / str(number), models, extra) for number in range(count)]
     with ThreadPoolExecutor(count) as pool:  # open to the end: Triton dies with the thread that started it
@@ -222,7 +236,9 @@ async def running_mesh(
 
 
 @asynccontextmanager
-async def stub(address: str, *, most: int = -1, credentials: grpc.ChannelCredentials | None = None) -> AsyncIterator[Any]:
+async def stub(
+    address: str, *, most: int = -1, credentials: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[Any]:
     """A plain stub of the Open Inference Protocol; `stub.channel` is its channel."""
     options = [
         ("grpc.max_send_message_length", most),
@@ -286,3 +302,25 @@ def listening_with_reuseport() -> socket.socket:
     other.bind(("127.0.0.1", 0))
     other.listen()
     return other
+
+
+class Talk:
+    """One stream, message by message."""
+
+    def __init__(self, face: Any, timeout: float | None = None) -> None:
+        self.call = face.ModelStreamInfer(timeout=timeout)
+
+    async def __aenter__(self) -> Talk:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.call.cancel()
+
+    async def say(self, request: Any) -> None:
+        await self.call.write(request)
+
+    async def hear(self) -> Any:
+        """The next answer."""
+        answer = await asyncio.wait_for(self.call.read(), 10)
+        assert answer is not grpc.aio.EOF, f"the stream ended: {await self.call.code()}"
+        return answer

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,8 @@ class Home:
         self.command = list(command)
         self._seen: set[int] = set()  # process ids
 
-    def environment(self, **extra: str) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Of every command."""
         kept = {key: value for key, value in os.environ.items() if key not in STRANGE}
         return {
             **kept,
@@ -67,22 +68,21 @@ class Home:
             "TMPDIR": str(self.tmp),
             "COLUMNS": "400",
             VARIABLE: str(self.state),
-            **extra,
         }
 
-    def run(self, *arguments: str | Path, timeout: float = 60.0, **environ: str) -> Done:
+    def run(self, *arguments: str | Path, timeout: float = 60.0, environ: Mapping[str, str] = {}) -> Done:
         """`inferloom ARGUMENTS`, to its end."""
         return self._run([*self.command, *map(str, arguments)], timeout, environ)
 
-    def shell(self, line: str, timeout: float = 60.0, **environ: str) -> Done:
+    def shell(self, line: str, timeout: float = 60.0, environ: Mapping[str, str] = {}) -> Done:
         """A line as a person pastes it into a shell."""
         return self._run(["/bin/sh", "-c", line], timeout, environ)
 
-    def _run(self, command: list[str], timeout: float, environ: dict[str, str]) -> Done:
+    def _run(self, command: list[str], timeout: float, environ: Mapping[str, str]) -> Done:
         done = subprocess.run(
             command,
             cwd=self.here,
-            env=self.environment(**environ),
+            env=self.environment() | dict(environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -92,7 +92,7 @@ class Home:
         return Done(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
-    def up(self, *arguments: str | Path, wait: bool = True, **environ: str) -> Iterator[Up]:
+    def up(self, *arguments: str | Path, wait: bool = True, environ: Mapping[str, str] = {}) -> Iterator[Up]:
         """`inferloom up ARGUMENTS` on a free port (unless --grpc is among them), once it is ready; ended afterwards.
 
         Args:
@@ -105,7 +105,7 @@ class Home:
             process = subprocess.Popen(
                 [*self.command, "up", *given, *address],
                 cwd=self.here,
-                env=self.environment(**environ),
+                env=self.environment() | dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

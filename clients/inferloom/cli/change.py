@@ -63,6 +63,11 @@ async def add(
     await registry.start()
     try:
         before = await registry.documents.get(KIND, wanted)
+        if before is None and _is_served(registry, wanted):
+            raise InvalidInput(
+                f"'{wanted}' is served already, and not by `inferloom up`; or its Consul was just started again and does "
+                "not know it yet: then try again in 10 s"
+            )
         spec = _changed(wanted, number, version, before, replicas, gpus, state.host)
         check_versions(spec)
         await ensure_runtime("managed", [replace(spec, versions={number or "1": version})], output.progress)
@@ -134,6 +139,11 @@ def _meant(mesh: str | None, token: str | None) -> MeshState:
             "no mesh runs here: start one with `inferloom up MODEL`, or name one with --mesh HOST:PORT"
         )
     return state
+
+
+def _is_served(registry: RemoteRegistry, name: str) -> bool:
+    model = registry.catalog.models.get(name)
+    return model is not None and any(replica.usable for replica in model.replicas)
 
 
 async def _watch_problems(registry: RemoteRegistry, written: Document, problems: dict[str, str]) -> None:

@@ -13,7 +13,14 @@ import typer
 
 from inferloom.cli import logs
 from inferloom.cli.registry import FORMS
-from inferloom.mesh.errors import InferloomError, InvalidInput, ModelNotFound, RegistryUnavailable, Unreachable
+from inferloom.mesh.errors import (
+    Exhausted,
+    InferloomError,
+    InvalidInput,
+    ModelNotFound,
+    RegistryUnavailable,
+    Unreachable,
+)
 from inferloom.mesh.version import __version__
 
 __all__ = ["app", "main"]
@@ -301,7 +308,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 def _complain(error: InferloomError) -> int:
     """One line on stderr; the exit status."""
     print(f"inferloom: {error}", file=sys.stderr)
-    if isinstance(error, InvalidInput | ModelNotFound):
+    if isinstance(error, InvalidInput | ModelNotFound) or (isinstance(error, Exhausted) and error.reason == "size"):
         return 2
     return 3 if isinstance(error, RegistryUnavailable | Unreachable) else 1
 

@@ -35,7 +35,11 @@ class Retrying:
         _check(0 <= self.budget_ratio <= 1, "retry.budget_ratio", "0 to 1")
         _check(self.budget_window > 0, "retry.budget_window", "above 0 seconds")
         # The floor also sizes the bucket: one that holds no whole token never pays for a retry.
-        _check(self.budget_floor * self.budget_window >= 1, "retry.budget_floor", "such that floor times window is 1 or more")
+        _check(
+            self.budget_floor * self.budget_window >= 1,
+            "retry.budget_floor",
+            "such that floor times window is 1 or more",
+        )
         _check(self.backoff >= 0, "retry.backoff", "0 or more seconds")
         _check(0 <= self.jitter < 1, "retry.jitter", "0 up to 1")
 

@@ -8,6 +8,7 @@ another executed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 
 from inferloom.mesh.errors import InvalidInput
 
@@ -17,8 +18,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _PARAMETERS = 4  # ModelInferRequest.parameters
 _SEQUENCE_KEY = b"\x0a\x0bsequence_id"  # an entry of that map whose key is "sequence_id"
 # ... and whose value is 0 or "": no sequence to Triton. Clients that send it with every request must not all stick.
-_NO_SEQUENCE = frozenset(_SEQUENCE_KEY + value for value in (b"", b"\x12\x00", b"\x12\x02\x10\x00", b"\x12\x02\x1a\x00"))
+_NO_SEQUENCE = frozenset(
+    _SEQUENCE_KEY + value for value in (b"", b"\x12\x00", b"\x12\x02\x10\x00", b"\x12\x02\x1a\x00")
+)
 _LARGEST_TAG = 0xFFFFFFFF
+MOST_FIELDS = 65_536  # in a request: 64 MiB of empty ones would hold the event loop for seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,9 @@ def find_target(data: bytes, name_field: int, version_field: int, *, infer: bool
     sequence: bytes | None = None
     at, end = 0, len(data)
     try:
-        while at < end:
+        for _ in repeat(None, MOST_FIELDS + 1):
+            if at >= end:
+                break
             tag = data[at]
             at += 1
             if tag >= 0x80:
@@ -91,6 +97,8 @@ def find_target(data: bytes, name_field: int, version_field: int, *, infer: bool
                 at += 4
             else:
                 raise IndexError
+        else:
+            raise InvalidInput(f"the request has more than {MOST_FIELDS} fields")
         if at != end:
             raise IndexError
         return Target(name.decode(), version.decode(), sequence)

@@ -25,6 +25,8 @@ from inferloom.mesh.telemetry.metrics import RouterMetrics
 from inferloom.mesh.telemetry.tracing import Tracing
 
 T = TypeVar("T")
+OK = Reply(b"ok")
+DEFAULT = TrafficPolicy()
 REQUEST = bytes(pb.ModelInferRequest(model_name="iris").SerializeToString())
 
 
@@ -42,7 +44,7 @@ Answer = Callable[[Sent], Awaitable[Reply]]
 
 
 async def ok(sent: Sent) -> Reply:
-    return Reply(b"ok")
+    return OK
 
 
 def fails(error: Exception) -> Answer:
@@ -52,7 +54,7 @@ def fails(error: Exception) -> Answer:
     return answer
 
 
-def after(clock: ManualClock, seconds: float, outcome: Reply | BaseException = Reply(b"ok")) -> Answer:
+def after(clock: ManualClock, seconds: float, outcome: Reply | BaseException = OK) -> Answer:
     """Answers after so many seconds; at the attempt's time-out as grpc does."""
 
     async def answer(sent: Sent) -> Reply:
@@ -109,7 +111,7 @@ class FakeMesh:
         self,
         replicas: Iterable[Replica],
         answers: dict[str, Answer] | None = None,
-        policy: TrafficPolicy = TrafficPolicy(),
+        policy: TrafficPolicy = DEFAULT,
         *,
         clock: ManualClock | None = None,
         most: int = 1 << 20,

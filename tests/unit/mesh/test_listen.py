@@ -23,7 +23,7 @@ def test_an_address_is_host_and_port_and_a_port_alone_is_on_loopback(text: str, 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", "host:x", "host:65536", "host:-1", "host:²"])
 def test_what_is_no_address_names_the_option(text: str) -> None:
-    with pytest.raises(ConfigError, match="--grpc: .* is no HOST:PORT"):
+    with pytest.raises(ConfigError, match=r"--grpc: .* is no HOST:PORT"):
         parse_address(text, "--grpc")
 
 

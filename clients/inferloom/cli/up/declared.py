@@ -21,7 +21,7 @@ class Declared:
     mesh: MeshSpec
     models: tuple[ModelSpec, ...]
     folder: Path | None = None
-    left_out: tuple[str, ...] = ()  # files of a folder that are no models
+    notes: tuple[str, ...] = ()  # for the user: what was made of a folder
 
 
 def declared(source: Path, replicas: int | None = None, name: str | None = None, gpus: int = 0) -> Declared:
@@ -44,8 +44,9 @@ def declared(source: Path, replicas: int | None = None, name: str | None = None,
         return Declared(content.mesh, content.models, file.parent)
     if not source.is_dir() or _is_model(source):
         model, version = split_name(name or name_from(source))
-        recognise(source)
-        return Declared(MeshSpec(), (_single(source, model, version or "1", replicas or 1, gpus),))
+        found_as = recognise(source).description
+        notes = (f"folder '{source}' is one model, '{model}': {found_as}",) if source.is_dir() else ()
+        return Declared(MeshSpec(), (_single(source, model, version or "1", replicas or 1, gpus),), notes=notes)
     paths = [path for path in sorted(source.iterdir()) if not path.name.startswith(".")]
     found: dict[str, Path] = {}
     for path in filter(_is_model, paths):
@@ -62,7 +63,7 @@ def declared(source: Path, replicas: int | None = None, name: str | None = None,
             f"folder '{source}' has no mesh.yaml and no model file{has}; `inferloom up model.onnx` serves a file"
         )
     models = tuple(_single(path, key, "1", replicas or 1, gpus) for key, path in found.items())
-    return Declared(MeshSpec(), models, left_out=left_out)
+    return Declared(MeshSpec(), models, notes=(f"left out, no models: {', '.join(left_out)}",) if left_out else ())
 
 
 def split_name(text: str) -> tuple[str, str]:

@@ -52,9 +52,11 @@ def load(path: Path, replicas: int | None = None) -> MeshFile:
             f"{path}: declares nothing; a first document: {{kind: model, name: iris, spec: {{source: iris.onnx}}}}"
         )
     mesh = MeshSpec()
-    for kind, name, spec, _ in documents:
-        if kind == "mesh":
-            mesh = _mesh(spec, f"mesh '{name}'")
+    own = [(name, spec, whole) for kind, name, spec, whole in documents if kind == "mesh"]
+    for name, spec, _ in own[:1]:
+        mesh = _mesh(spec, f"mesh '{name}'")
+    for _, _, whole in own[1:]:
+        raise whole.error("a second document of kind mesh; one holds for all")
     default = replicas or mesh.replicas or 1
     models: dict[str, ModelSpec] = {}
     for kind, name, spec, whole in documents:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inferloom.cli import state
 from inferloom.cli.gpus import gpu_ids
 from inferloom.cli.logs import hold
 from inferloom.cli.signals import stop_requested
-from inferloom.cli.state import MeshState, announce, new_token, reachable, state_folder, withdraw
+from inferloom.cli.state import MeshState, announce, new_token, reachable, state_folder
 from inferloom.cli.up.applied import Applied
 from inferloom.cli.up.declared import declared
-from inferloom.cli.up.documents import KIND, ModelSpec
+from inferloom.cli.up.documents import ModelSpec
 from inferloom.cli.up.examples import example_calls
 from inferloom.cli.up.fleet import Fleet, FleetSettings, ProcessFleet, TaskFleet
 from inferloom.cli.up.output import Output
+from inferloom.cli.up.owned import declare, reassert, withdraw
 from inferloom.cli.up.placement import place
 from inferloom.cli.up.ready import wait_until_served
 from inferloom.cli.up.repositories import Repositories
@@ -92,6 +93,9 @@ class _Up:
     async def run(self) -> None:
         options = self._options
         wanted = declared(options.source, options.replicas, options.name, options.gpus)
+        kind = options.registry or wanted.mesh.registry or "memory"
+        if kind not in ("memory", "consul") and not kind.startswith("consul://"):
+            raise ConfigError(f"--registry: {kind!r} is none of memory, consul, consul://HOST:PORT")
         address = parse_address(options.grpc or wanted.mesh.grpc or "127.0.0.1:8081", "--grpc")
         check_free(address, "--grpc")
         # The port is settled here: it tells this mesh from others, in its documents and in the names of its logs.
@@ -100,8 +104,8 @@ class _Up:
         host = f"{socket.gethostname()}/{address}"
         models = applied.models() if applied is not None else wanted.models
         specs = {spec.name: replace(spec, host=host) for spec in models}
-        if wanted.left_out:
-            self._output.note(f"left out, no models: {', '.join(wanted.left_out)}")
+        for note in wanted.notes:
+            self._output.note(note)
         gpus = await gpu_ids()
         place(specs.values(), {}, gpus)  # are there enough?
         for spec in specs.values():
@@ -110,12 +114,18 @@ class _Up:
         async with self._stack:
             folder = Path(tempfile.mkdtemp(prefix="inferloom-"))
             self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            registry, fleet, where = await self._roles(wanted.mesh.registry, address, folder)
+            registry, fleet, where = await self._roles(kind, address, folder)
             supervisor = Supervisor(registry, Repositories(folder / "repositories"), fleet, host, gpus)
-            await _declare(registry, specs.values())
+            await declare(registry, specs, host)
+            if isinstance(fleet, ProcessFleet):
+                self._stack.push_async_callback(withdraw, registry, lambda: supervisor.specs)
             following = asyncio.create_task(supervisor.run(), name="supervisor")
             self._stack.push_async_callback(_end, following, fleet)
             self._background.append(following)
+            if isinstance(fleet, ProcessFleet):
+                reasserting = asyncio.create_task(reassert(registry, lambda: supervisor.specs), name="reassert")
+                self._stack.push_async_callback(_cancel, reasserting)
+                self._background.append(reasserting)
             await self._until(
                 wait_until_served(
                     registry,
@@ -133,23 +143,18 @@ class _Up:
             self._output.progress("draining")
             await where.drain()  # first no new requests and the last answers, then the Tritons
 
-    async def _roles(
-        self, declared_registry: str | None, address: Address, folder: Path
-    ) -> tuple[Registry, Fleet, Where]:
+    async def _roles(self, kind: str, address: Address, folder: Path) -> tuple[Registry, Fleet, Where]:
         options = self._options
         logs = _logs(address)
         settings = FleetSettings(logs=logs, triton=options.triton, drain_timeout=options.drain_timeout)
-        text = options.registry or declared_registry or "memory"
-        if text == "memory":
+        if kind == "memory":
             memory = MemoryRegistry()
             where = await router_task(memory, address, options.admin, self._token, options.drain_timeout, self._stack)
             return memory, TaskFleet(memory, settings), where
-        if text != "consul" and not text.startswith("consul://"):
-            raise ConfigError(f"--registry: {text!r} is none of memory, consul, consul://HOST:PORT")
         from inferloom.cli.up.consul import consul_registry
 
-        self._output.progress("starting Consul and the router" if text == "consul" else f"asking {text}")
-        consul, registry, tasks = await consul_registry(text, logs, self._output.progress, self._stack)
+        self._output.progress("starting Consul and the router" if kind == "consul" else f"asking {kind}")
+        consul, registry, tasks = await consul_registry(kind, logs, self._output.progress, self._stack)
         self._background += tasks
         where = await router_process(
             consul, address, options.admin, self._token, options.drain_timeout, folder, logs, self._stack
@@ -159,7 +164,7 @@ class _Up:
     async def _say_ready(self, where: Where, specs: dict[str, ModelSpec], host: str) -> None:
         client = str(reachable(where.grpc))
         path = announce(MeshState(client, os.getpid(), self._token, where.admin, host))
-        self._stack.callback(withdraw, path)
+        self._stack.callback(state.withdraw, path)
         hold(False)
         self._output.ready(client, where.admin, await example_calls(client, list(specs)))
 
@@ -177,22 +182,14 @@ class _Up:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def _declare(registry: Registry, specs: Iterable[ModelSpec]) -> None:
-    author = f"{getpass.getuser()}@{socket.gethostname()}"
-    for spec in specs:
-        known = await registry.documents.get(KIND, spec.name)
-        owner = (known.spec or {}).get("host", "") if known is not None else spec.host
-        if owner != spec.host:
-            raise ConfigError(
-                f"model '{spec.name}' is served by another mesh on this Consul ({owner}): remove it there, or rename this one"
-            )
-        await registry.documents.put(KIND, spec.name, spec.to_json(), author=author)
-
-
 async def _end(following: asyncio.Task[None], fleet: Fleet) -> None:
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
+    await _cancel(following)
     await fleet.close()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _logs(address: Address) -> Path:

@@ -40,6 +40,11 @@ class Supervisor:
         self.problems: dict[str, str] = {}
         self._told: dict[str, dict[str, Any]] = {}
 
+    @property
+    def specs(self) -> Mapping[str, ModelSpec]:
+        """What is carried out now, by name."""
+        return self._specs
+
     async def run(self) -> None:
         """Until cancelled."""
         async for documents in self._registry.documents.watch(KIND):

@@ -73,7 +73,8 @@ async def attempt_once(
         return reply
     except Lost as exception:
         code, error, lost, sent = exception.code, exception, True, exception.sent
-        if not exception.sent:
+        # The news of a new connection may have come before that of this failure: nothing would take the refusal back.
+        if not exception.sent and not endpoint.channel.connected:
             endpoint.health.refuse(f"no connection to {replica.address}")
     except ReplicaError as exception:
         error, shed = _translate(exception)

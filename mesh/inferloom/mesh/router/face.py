@@ -33,37 +33,47 @@ Context = Any
 MODEL_METADATA = METHODS[f"/{SERVICE}/ModelMetadata"]
 
 
-class OipFace(grpc.GenericRpcHandler):  # type: ignore[type-arg]
-    """Answers every method of `inference.GRPCInferenceService`."""
+class OipFace:
+    """Answers every method of `inference.GRPCInferenceService`.
+
+    Attributes:
+        handlers: grpc handlers by path.
+        calls: the data path's methods by path: `(metadata, request, context) -> bytes`.
+    """
 
     def __init__(self, router: Router) -> None:
         self._router = router
         self._information = Information(router)
         self._stream = StreamFace(router)
-        self._handlers = {path: self._handler(method) for path, method in METHODS.items()}
+        self.handlers: dict[str, Any] = {}
+        self.calls: dict[str, Callable[[Any, bytes, Context], Awaitable[bytes]]] = {}
+        for path, method in METHODS.items():
+            if method.kind is Kind.REPLICA:
+                self.calls[path] = self._infer(method)
+            else:
+                self.handlers[path] = self._handler(method)
+        self.calls[MODEL_METADATA.path] = self._metadata(MODEL_METADATA)
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        return self._handlers.get(handler_call_details.method)
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return self._router.admission.requests > 0 or self._stream.busy
 
     def _handler(self, method: Method) -> Any:
         if method.kind is Kind.STREAM:
             return grpc.stream_stream_rpc_method_handler(self._stream.serve)
         if method.kind is Kind.FORBIDDEN:
             return grpc.unary_unary_rpc_method_handler(_forbid(method))
-        if method is MODEL_METADATA:
-            return grpc.unary_unary_rpc_method_handler(self._metadata(method))
-        if method.kind is Kind.REPLICA:
-            return grpc.unary_unary_rpc_method_handler(self._infer(method))
         return grpc.unary_unary_rpc_method_handler(self._inform(method))
 
-    def _infer(self, method: Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    def _infer(self, method: Method) -> Callable[[Any, bytes, Context], Awaitable[bytes]]:
         """The data path."""
         router = self._router
         now, handle, finished, policy = router.clock.now, router.handle, router.metrics.finished, router.policy
         path, name_field, version_field = method.path, method.name_field, method.version_field
         infer = method is MODEL_INFER
 
-        async def serve(request: bytes, context: Context) -> bytes:
+        async def serve(metadata: Any, request: bytes, context: Context) -> bytes:
             began = now()
             model, version, code = UNKNOWN_MODEL, "", StatusCode.OK
             try:
@@ -83,7 +93,7 @@ class OipFace(grpc.GenericRpcHandler):  # type: ignore[type-arg]
                     target.version,
                     path,
                     request,
-                    forwarded(context.invocation_metadata()),
+                    forwarded(metadata),
                     began + remaining,
                     target.sequence,
                 )
@@ -105,12 +115,12 @@ class OipFace(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
         return serve
 
-    def _metadata(self, method: Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    def _metadata(self, method: Method) -> Callable[[Any, bytes, Context], Awaitable[bytes]]:
         """A replica's answer, with all versions where none is asked: the replica was asked for its default one."""
         ask = self._infer(method)
 
-        async def serve(request: bytes, context: Context) -> bytes:
-            payload = await ask(request, context)
+        async def serve(metadata: Any, request: bytes, context: Context) -> bytes:
+            payload = await ask(metadata, request, context)
             asked = pb.ModelMetadataRequest.FromString(request)
             group = self._router.pool.groups.get(asked.name)
             if asked.version or group is None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import math
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
-from inferloom.mesh.catalog import EMPTY, Catalog
+from inferloom.mesh.catalog import EMPTY, Catalog, Replica
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import Forbidden, InvalidInput, Unauthenticated
 from inferloom.mesh.names import check_name
@@ -63,7 +65,7 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
         try:
             self._may_write(context)
             async for request in requests:
-                replica = replica_from(request.replica)
+                replica = _checked(request.replica)
                 key = (replica.model, replica.id)
                 if request.deregister:
                     if key in mine:
@@ -143,6 +145,25 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
             endpoint = group.endpoints.get(replica.id)
             if endpoint is not None:
                 _load(replica.load, endpoint, self._clock.now())
+
+
+def _checked(message: pb.Replica) -> Replica:
+    """The replica in a message of whoever may write; a weight that is not given is 1.
+
+    Raises:
+        InvalidInput: its id, address or weight would break whoever routes to it.
+    """
+    replica = replica_from(message)
+    check_name(replica.model)
+    what = f"replica '{replica.id}' of '{replica.model}'"
+    if not replica.id:
+        raise InvalidInput(f"a replica of '{replica.model}' has no id")
+    if not replica.host or not 0 < replica.port < 65536:
+        raise InvalidInput(f"{what}: host {replica.host!r}, port {replica.port} is no address")
+    weight = replica.weight or 1.0
+    if not 0 < weight < math.inf:
+        raise InvalidInput(f"{what}: its weight is {weight}, and must be above 0")
+    return replace(replica, weight=weight)
 
 
 def _load(message: pb.ReplicaLoad, endpoint: Endpoint, now: float) -> None:

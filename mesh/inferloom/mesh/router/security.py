@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,16 +43,40 @@ class Tls:
     client_ca: Path | None = None
 
     def server_credentials(self) -> grpc.ServerCredentials:
+        """Raises ConfigError, naming the option, where a file cannot be read or holds something else."""
+        self._check()
         pair = (read_file(self.key, "--tls-key"), read_file(self.cert, "--tls-cert"))
         ca = read_file(self.client_ca, "--tls-client-ca") if self.client_ca is not None else None
         return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
 
+    def _check(self) -> None:
+        """grpc says no more than that it could not listen."""
+        read_file(self.key, "--tls-key")
+        for path, option in ((self.cert, "--tls-cert"), (self.client_ca, "--tls-client-ca")):
+            if path is not None:
+                read_file(path, option)
+                _certificates(path, option)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.cert, self.key, password="")
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise ConfigError(f"--tls-key: {self.key} is not the key of the certificate {self.cert}") from None
+            raise ConfigError(f"--tls-key: {self.key} holds no private key in PEM, or one with a password") from None
+
+
+def _certificates(path: Path, option: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ConfigError(f"{option}: {path} holds no certificate in PEM") from None
+
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Refuses every call but health checks that does not carry `authorization: Bearer TOKEN`."""
+    """Refuses every call but health checks that does not carry `authorization: Bearer TOKEN`, one of the tokens."""
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
+    def __init__(self, *tokens: str) -> None:
+        self._expected = [f"Bearer {token}".encode() for token in tokens]
         self._refuse = grpc.unary_unary_rpc_method_handler(_refuse)
 
     async def intercept_service(
@@ -61,7 +86,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None or handler_call_details.method.startswith(OPEN):
             return handler
         for key, value in handler_call_details.invocation_metadata or ():
-            if key == "authorization" and hmac.compare_digest(str(value).encode(), self._expected):
+            if key == "authorization" and any(hmac.compare_digest(str(value).encode(), e) for e in self._expected):
                 return handler
         if handler.request_streaming or handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(_refuse)

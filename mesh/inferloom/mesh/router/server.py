@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from inferloom.mesh.catalog import EMPTY, Catalog
 from inferloom.mesh.errors import ConfigError
@@ -16,12 +16,15 @@ from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.oip import SERVICE
 from inferloom.mesh.router.face import OipFace
 from inferloom.mesh.router.mesh_service import MeshService
+from inferloom.mesh.router.methods import Collector, MethodTable
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.security import Tls, TokenInterceptor
 from inferloom.v1 import mesh_pb2, mesh_pb2_grpc
 
 __all__ = ["RouterServer", "ServerSettings"]
 
+TICK = 0.05  # seconds between two looks at whether a draining server is idle ...
+SETTLED = 3  # ... so many of which must say so: an answer that was given is still to be sent
 _STATUS = health_pb2.HealthCheckResponse
 
 
@@ -33,7 +36,7 @@ class ServerSettings:
     option: str = "--grpc"  # how the user named the address, for error messages
     tls: Tls | None = None
     token: str | None = None  # bearer token that every call needs
-    write_token: str | None = None  # token that writing needs; None: `token`
+    write_token: str | None = None  # token that writing needs, good for reading too; None: `token`
 
 
 def server_options(max_message: int) -> list[tuple[str, int]]:
@@ -56,10 +59,12 @@ class RouterServer:
     def __init__(self, router: Router, settings: ServerSettings = ServerSettings()) -> None:
         self._router = router
         self._settings = settings
-        interceptors = [TokenInterceptor(settings.token)] if settings.token is not None else []
+        tokens = [token for token in (settings.token, settings.write_token) if token is not None]
+        interceptors = [TokenInterceptor(*tokens)] if settings.token is not None else []
         self._server = grpc.aio.server(interceptors=interceptors, options=server_options(router.settings.max_message))
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._following: asyncio.Task[None] | None = None
+        self._face = OipFace(router)
         self.address = settings.address
 
     async def start(self) -> Address:
@@ -68,14 +73,9 @@ class RouterServer:
         Raises:
             ConfigError: the port is in use, the address is not this machine's, or a TLS file is wrong.
         """
-        settings, router, server = self._settings, self._router, self._server
+        settings, server = self._settings, self._server
         check_free(settings.address, settings.option)
-        server.add_generic_rpc_handlers((OipFace(router),))
-        service = MeshService(router.registry, router.clock, router.pool, settings.write_token or settings.token)
-        mesh_pb2_grpc.add_MeshServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = [mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name, SERVICE, health.SERVICE_NAME]
-        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+        server.add_generic_rpc_handlers((self._methods(),))
         self.address = Address(settings.address.host, self._bind())
         await server.start()
         await self._health.set("", _STATUS.SERVING)
@@ -88,7 +88,25 @@ class RouterServer:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self._server.stop(grace)
+        # Watches and idle streams never end by themselves: what is waited for are the requests.
+        stopping = asyncio.create_task(self._server.stop(grace), name="stop the server")
+        idle = 0
+        while not stopping.done() and idle < SETTLED:
+            await asyncio.wait({stopping}, timeout=TICK)
+            idle = 0 if self._face.busy else idle + 1
+        await self._server.stop(None)
+        await stopping
+
+    def _methods(self) -> MethodTable:
+        settings, router = self._settings, self._router
+        face, others = self._face, Collector()
+        service = MeshService(router.registry, router.clock, router.pool, settings.write_token or settings.token)
+        mesh_pb2_grpc.add_MeshServiceServicer_to_server(service, others)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, others)
+        names = [mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name, SERVICE, health.SERVICE_NAME]
+        reflected = reflection.aio.ReflectionServicer([*names, reflection.SERVICE_NAME])  # type: ignore[attr-defined]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, others)
+        return MethodTable({**others.handlers, **face.handlers}, face.calls)
 
     def _bind(self) -> int:
         settings = self._settings

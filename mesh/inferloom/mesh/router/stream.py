@@ -16,18 +16,15 @@ from inferloom.mesh.call import Call, Metadata, Outcome, Verdict, verdict
 from inferloom.mesh.errors import InferloomError, InvalidInput, ReplicaError
 from inferloom.mesh.names import check_name
 from inferloom.mesh.oip import MODEL_STREAM_INFER, pb
-from inferloom.mesh.resilience.health import Permit
-from inferloom.mesh.router.endpoint import Endpoint
+from inferloom.mesh.router.branch import Branch, Message, ask_final, is_empty_final
 from inferloom.mesh.router.metadata import forwarded
 from inferloom.mesh.router.router import Router
-from inferloom.mesh.router.transport import StreamCall
 from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL
 from inferloom.mesh.wire import find_target, string_field, with_string
 
 __all__ = ["StreamFace"]
 
 REQUEST_ID = (3,)  # ModelInferRequest.id
-ANSWER_ID = (2, 3)  # ModelStreamInferResponse.infer_response.id
 
 
 class StreamFace:
@@ -35,47 +32,46 @@ class StreamFace:
 
     def __init__(self, router: Router) -> None:
         self._router = router
+        self._open: set[_Stream] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a message of some stream has not been answered to the end."""
+        return any(branch.busy for stream in self._open for branch in stream.branches)
 
     async def serve(self, requests: Any, context: Any) -> None:
         metadata = forwarded(context.invocation_metadata())
         remaining = context.time_remaining()
         loop = asyncio.get_running_loop()
         idle = self._router.policy("").stream_idle
-        if remaining is not None:
-            idle = min(idle, remaining)
+        deadline = float("inf") if remaining is None else loop.time() + remaining
         try:
-            async with asyncio.timeout(idle) as guard:
+            async with asyncio.timeout_at(min(loop.time() + idle, deadline)) as guard:
 
                 def active() -> None:
-                    if remaining is None:
-                        guard.reschedule(loop.time() + idle)
+                    if not guard.expired():
+                        guard.reschedule(min(loop.time() + idle, deadline))
 
                 stream = _Stream(self._router, context, metadata, active)
+                self._open.add(stream)
                 try:
                     async for request in requests:
                         active()
                         await stream.send(request)
                     await stream.finish()
                 finally:
+                    self._open.discard(stream)
                     await stream.close()
+        except _CallerGone:
+            return
         except TimeoutError:
-            await context.abort(StatusCode.DEADLINE_EXCEEDED, f"the stream was silent for {idle:.0f} s")
+            late = loop.time() >= deadline
+            why = "the stream's deadline passed" if late else f"the stream was silent for {idle:.0f} s"
+            await context.abort(StatusCode.DEADLINE_EXCEEDED, why)
 
 
-class _Branch:
-    """The part of a stream that goes to one replica for one model."""
-
-    __slots__ = ("answered", "endpoint", "lost", "permit", "reader", "rpc", "sequence", "waiting")
-
-    def __init__(self, endpoint: Endpoint, rpc: StreamCall, permit: Permit) -> None:
-        self.endpoint = endpoint
-        self.rpc = rpc
-        self.permit = permit
-        self.waiting: dict[bytes, list[float]] = {}  # request id -> when each was sent
-        self.sequence = False
-        self.answered = False
-        self.lost = False
-        self.reader: asyncio.Task[None] | None = None
+class _CallerGone(Exception):
+    """The caller's side of the stream takes no more answers."""
 
 
 class _Stream:
@@ -84,8 +80,8 @@ class _Stream:
         self._context = context
         self._metadata = metadata
         self._active = active
-        self._branches: dict[str, _Branch] = {}
-        self._all: set[_Branch] = set()
+        self._branches: dict[str, Branch] = {}
+        self.branches: set[Branch] = set()
         self._writing = asyncio.Lock()
 
     async def send(self, request: bytes) -> None:
@@ -107,6 +103,7 @@ class _Stream:
 
     async def _pass_on(self, call: Call, request: bytes, request_id: bytes) -> None:
         attempts = self._router.policy(call.model).retry.attempts
+        request, quiet = ask_final(request)
         for _ in range(attempts):
             branch = await self._branch(call)
             branch.sequence |= call.affinity is not None
@@ -114,39 +111,47 @@ class _Stream:
             if not call.version and len(versions) > 1:
                 field = MODEL_STREAM_INFER.version_field
                 request = with_string(request, field, branch.endpoint.replica.default_version)
-            branch.waiting.setdefault(request_id, []).append(self._router.clock.now())
+            message = Message(request_id, self._router.clock.now(), quiet=quiet)
+            branch.expect(message)
             try:
                 await branch.rpc.write(request)
                 return
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
-                # Its reader sees why, and fails what it had not answered; this message was not sent and finds another.
-                if request_id in branch.waiting:
-                    branch.waiting[request_id].pop()
-                    if not branch.waiting[request_id]:
-                        del branch.waiting[request_id]
-                branch.lost = True
+                pass
+            except asyncio.CancelledError:
+                if not branch.given_up:
+                    raise
+            # Its reader sees why, and fails what it had not answered; this message was not sent and finds another.
+            branch.lost = True
+            if message.settled:
+                return  # the reader was first
+            branch.forget(message)
+            if call.affinity is not None:
+                break  # the sequence's earlier messages are lost with it
         raise ReplicaError(StatusCode.UNAVAILABLE, f"no replica of '{call.model}' keeps a stream open")
 
-    async def _branch(self, call: Call) -> _Branch:
+    async def _branch(self, call: Call) -> Branch:
         branch = self._branches.get(call.model)
         if branch is not None and not branch.lost:
-            settled = not branch.waiting and not branch.sequence
-            if branch.endpoint.replica.usable or not settled:
+            if branch.endpoint.replica.usable or branch.sequence:
                 return branch
-            await branch.rpc.done_writing()  # it drains: its answers may still come, new messages go elsewhere
+            # It drains: what it has is answered, and new messages go elsewhere; after that, so that answers keep their order.
+            await branch.close()
+            if branch.busy and branch.reader is not None:
+                await asyncio.wait({branch.reader})
         group = self._router.pool.group(call.model)
         now = self._router.clock.now()
         endpoint = group.choose(call, now, () if branch is None else (branch.endpoint,))
         rpc = endpoint.channel.stream(MODEL_STREAM_INFER.path, self._metadata)
         endpoint.load.begin()
-        branch = _Branch(endpoint, rpc, endpoint.health.begin())
+        branch = Branch(endpoint, rpc, endpoint.health.begin())
         endpoint.active.add(rpc)
         branch.reader = asyncio.create_task(self._read(call.model, branch), name=f"stream {call.model}")
         self._branches[call.model] = branch
-        self._all.add(branch)
+        self.branches.add(branch)
         return branch
 
-    async def _read(self, model: str, branch: _Branch) -> None:
+    async def _read(self, model: str, branch: Branch) -> None:
         """Pass the replica's answers back until its stream ends."""
         router = self._router
         code, message = StatusCode.UNAVAILABLE, "the replica ended the stream"
@@ -157,18 +162,20 @@ class _Stream:
                 if not branch.answered:
                     branch.answered = True
                     branch.permit.done(Verdict.SUCCESS, router.clock.now())
-                sent = branch.waiting.get(request_id := string_field(answer, ANSWER_ID))
-                if sent:
-                    router.metrics.finished(model, "", StatusCode.OK, router.clock.now() - sent.pop(0))
-                    if not sent:
-                        del branch.waiting[request_id]
+                settled = branch.settle(answer)
+                if settled is not None:
+                    router.metrics.finished(model, "", StatusCode.OK, router.clock.now() - settled.at)
+                    if settled.quiet and is_empty_final(answer):
+                        continue
                 await self._write(answer)
-            lost = bool(branch.waiting)
+            lost = branch.busy and not branch.closing
+        except _CallerGone:
+            lost = False
+            branch.rpc.cancel()
         except grpc.aio.AioRpcError as error:
             code, message = error.code(), error.details() or message
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if branch.rpc in branch.endpoint.active or (task is not None and task.cancelling()):
+            if not branch.given_up:
                 lost = False
                 raise
             message = "the mesh gave the replica up"
@@ -179,23 +186,23 @@ class _Stream:
             judged = verdict(Outcome(code, 0.0, lost=lost)) if lost else Verdict.IGNORED
             branch.permit.done(judged, now)
             branch.endpoint.load.done(judged, 0.0, now)
-        for request_id, times in branch.waiting.items():
-            for sent_at in times:
-                router.metrics.finished(model, "", code, now - sent_at)
-                await self._fail(request_id, model, f"{message} (replica {branch.endpoint.replica.id} of '{model}')")
-        branch.waiting.clear()
+        for unanswered in branch.settle_rest():
+            if lost:
+                router.metrics.finished(model, "", code, now - unanswered.at)
+                name = branch.endpoint.replica.id
+                await self._fail(unanswered.id, model, f"{message} (replica {name} of '{model}')")
 
     async def finish(self) -> None:
         """The caller has sent its last message: let the replicas answer theirs."""
-        for branch in self._all:
+        for branch in self.branches:
             if not branch.lost:
-                await branch.rpc.done_writing()
-        await asyncio.gather(*(branch.reader for branch in self._all if branch.reader is not None))
+                await branch.close()
+        await asyncio.gather(*(branch.reader for branch in self.branches if branch.reader is not None))
 
     async def close(self) -> None:
         """End what is left, down to the replicas."""
-        readers = [branch.reader for branch in self._all if branch.reader is not None and not branch.reader.done()]
-        for branch in self._all:
+        readers = [branch.reader for branch in self.branches if branch.reader is not None and not branch.reader.done()]
+        for branch in self.branches:
             if branch.reader in readers:
                 branch.rpc.cancel()
         for reader in readers:
@@ -204,7 +211,10 @@ class _Stream:
 
     async def _write(self, answer: bytes) -> None:
         async with self._writing:  # grpc.aio takes one write at a time
-            await self._context.write(answer)
+            try:
+                await self._context.write(answer)
+            except Exception as error:
+                raise _CallerGone from error
 
     async def _fail(self, request_id: bytes, model: str, message: str) -> None:
         answer = pb.ModelStreamInferResponse(error_message=message)

@@ -71,6 +71,8 @@ class Channel:
         on_reachable, on_refused: told when the connection comes up, and when it cannot be made.
     """
 
+    connected = False  # as last heard of the connection
+
     def __init__(
         self,
         address: str,
@@ -142,7 +144,8 @@ class Channel:
         """Keep the connection up, and tell when it is and when it cannot be."""
         state = self._channel.get_state(try_to_connect=True)
         while state is not ChannelConnectivity.SHUTDOWN:
-            if state is ChannelConnectivity.READY:
+            self.connected = state is ChannelConnectivity.READY
+            if self.connected:
                 for reachable in tuple(self.on_reachable):
                     reachable()
             elif state is ChannelConnectivity.TRANSIENT_FAILURE:

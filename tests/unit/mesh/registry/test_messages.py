@@ -54,7 +54,9 @@ def test_a_model_comes_back_as_it_went(name: str, members: tuple[Replica, ...]) 
 
 @given(st.none() | st.dictionaries(text, json, max_size=4), st.integers(0, 2**40), st.floats(0, 2e9))
 @settings(max_examples=100, deadline=None)
-def test_a_document_comes_back_as_it_went_deleted_or_not(spec: dict[str, object] | None, version: int, time: float) -> None:
+def test_a_document_comes_back_as_it_went_deleted_or_not(
+    spec: dict[str, object] | None, version: int, time: float
+) -> None:
     document = Document("model", "iris", spec, version, "ada@host", time)
     message = over_the_wire(document_to(document))
     assert isinstance(message, pb.Document)

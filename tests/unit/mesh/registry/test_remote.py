@@ -72,7 +72,7 @@ async def test_the_other_sides_outage_is_ones_own(registry: RemoteRegistry) -> N
 
 
 def rpc_error(code: grpc.StatusCode, details: str = "why") -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details, None)
 
 
 @pytest.mark.parametrize(

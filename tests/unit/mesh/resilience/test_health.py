@@ -70,7 +70,18 @@ def test_failures_older_than_the_window_are_forgotten() -> None:
     later = EXACT.window + 0.1
     for number in range(8):
         health.begin().done(SUCCESS if number % 2 == 0 else FAILURE, later)
-    assert health.state is CLOSED
+    assert (health.state, health.generation) == (CLOSED, 0)
+
+
+def test_failures_of_the_half_window_before_still_count() -> None:
+    health = breaker()
+    for number in range(12):
+        health.begin().done(SUCCESS if number % 4 == 0 else FAILURE, 0.0)
+    later = EXACT.window / 2 + 0.1
+    for number in range(8):
+        health.begin().done(SUCCESS if number % 4 == 0 else FAILURE, later)
+    assert health.state is OPEN
+    assert health.why == "15 of 20 requests failed"
 
 
 def test_open_admits_nothing_until_its_time_is_over() -> None:

@@ -84,7 +84,9 @@ class BreakerMachine(RuleBasedStateMachine):
             assert (self.health.state, self.health.generation) == (before, current), "an old answer changed something"
             assert self._counts() == counted
         elif verdict in (Verdict.IGNORED, Verdict.SHED):
-            assert (self.health.state, self.health.generation) == (before, current), "it said nothing, and did something"
+            assert (self.health.state, self.health.generation) == (before, current), (
+                "it said nothing, and did something"
+            )
             assert self._counts() == counted
         elif before is BreakerState.OPEN:
             healed = verdict is Verdict.SUCCESS
@@ -122,10 +124,12 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @rule(verdict=ejecting)
     def a_burst_fails(self, verdict: Verdict) -> None:
-        if self.health.state is BreakerState.CLOSED:
-            for _ in range(10):
-                self.health.begin().done(verdict, self.now)
-            assert (self.health.state is BreakerState.OPEN) == self.peers_carry
+        before = self.health.state
+        if before is not BreakerState.CLOSED:
+            return
+        for _ in range(10):
+            self.health.begin().done(verdict, self.now)
+        assert self._state() is (BreakerState.OPEN if self.peers_carry else BreakerState.CLOSED)
 
     @invariant()
     def refused_is_open_until_it_is_reached(self) -> None:
@@ -137,6 +141,9 @@ class BreakerMachine(RuleBasedStateMachine):
     def open_ends(self) -> None:
         if self.health.state is BreakerState.OPEN and self.health.reachable:
             assert self.health.open_until <= self.now + Breaking().longest
+
+    def _state(self) -> BreakerState:
+        return self.health.state
 
     def _counts(self) -> tuple[int, ...]:
         health = self.health

@@ -154,7 +154,8 @@ async def test_a_pushback_makes_it_shed_load(value: str, pushback: float) -> Non
     mesh = FakeMesh([replica()])
     error = ReplicaError(StatusCode.RESOURCE_EXHAUSTED, "busy", (("grpc-retry-pushback-ms", value),))
     result = await failed(mesh, fails(error))
-    assert (result.verdict, result.pushback) == (Verdict.SHED, pytest.approx(pushback))
+    assert result.verdict is Verdict.SHED
+    assert result.pushback == pytest.approx(pushback)
 
 
 class TestLate:

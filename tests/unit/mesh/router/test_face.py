@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
 from grpc import StatusCode
@@ -20,9 +19,12 @@ from tests.unit.mesh.router.face_fakes import Aborted, FakeContext, FakeRouter
 A = replica("a", versions=("1", "2"))
 
 
-def serve(router: FakeRouter, method: str = "ModelInfer") -> Any:
-    face = OipFace(router)
-    return face.service(SimpleNamespace(method=f"/{SERVICE}/{method}")).unary_unary  # type: ignore[arg-type]
+def serve(router: FakeRouter, method: str = "ModelInfer") -> Callable[[bytes, FakeContext], Awaitable[bytes]]:
+    face, path = OipFace(router), f"/{SERVICE}/{method}"
+    if path in face.calls:
+        return lambda request, context: face.calls[path](context.invocation_metadata(), request, context)
+    behaviour: Callable[[bytes, FakeContext], Awaitable[bytes]] = face.handlers[path].unary_unary
+    return behaviour
 
 
 def only(router: FakeRouter) -> FakeChannel:
@@ -104,7 +106,7 @@ async def test_a_caller_that_goes_away_is_counted_as_cancelled() -> None:
         raise AssertionError
 
     only(router).answer = never
-    task = asyncio.create_task(serve(router)(REQUEST, FakeContext()))
+    task = asyncio.ensure_future(serve(router)(REQUEST, FakeContext()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -133,8 +135,11 @@ async def test_what_would_change_one_replica_is_forbidden(method: str) -> None:
     assert not only(router).sent
 
 
-def test_a_method_that_is_not_of_the_protocol_is_not_answered() -> None:
-    assert OipFace(FakeRouter()).service(SimpleNamespace(method="/other/Method")) is None  # type: ignore[arg-type]
+def test_every_method_of_the_protocol_is_answered_and_no_other() -> None:
+    face = OipFace(FakeRouter())
+    assert face.calls.keys() | face.handlers.keys() == METHODS.keys()
+    assert not face.calls.keys() & face.handlers.keys()
+    assert not face.busy
 
 
 async def test_metadata_names_all_versions_of_the_mesh() -> None:

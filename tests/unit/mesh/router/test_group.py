@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def break_(endpoint: Endpoint, now: float) -> None:
         endpoint.health.begin().done(Verdict.FAILURE, now)
 
 
-def choices(mesh: FakeMesh, count: int = 60, **changes: object) -> set[str]:
+def choices(mesh: FakeMesh, count: int = 60, **changes: Any) -> set[str]:
     one = call(mesh.clock, **changes)
     return {mesh.group.choose(one, mesh.clock.now()).replica.id for _ in range(count)}
 
@@ -97,7 +99,9 @@ def test_tried_replicas_are_avoided_and_used_again_where_there_is_no_other() -> 
     [{"state": State.DRAINING}, {"state": State.STARTING}, {"healthy": False}],
     ids=["draining", "starting", "unhealthy"],
 )
-async def test_a_replica_that_may_not_be_used_is_never_chosen_not_even_as_a_last_resort(changes: dict[str, object]) -> None:
+async def test_a_replica_that_may_not_be_used_is_never_chosen_not_even_as_a_last_resort(
+    changes: dict[str, object],
+) -> None:
     mesh = FakeMesh([replica("a", **changes), replica("b")])
     assert choices(mesh) == {"b"}
     mesh.apply(replica("a", **changes))

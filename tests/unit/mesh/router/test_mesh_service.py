@@ -27,9 +27,7 @@ class Requests:
         self._queue: asyncio.Queue[pb.RegisterRequest | None] = asyncio.Queue()
 
     def put(self, key: str, *, deregister: bool = False, **changes: Any) -> None:
-        self._queue.put_nowait(
-            pb.RegisterRequest(replica=replica_to(replica(key, **changes)), deregister=deregister)
-        )
+        self._queue.put_nowait(pb.RegisterRequest(replica=replica_to(replica(key, **changes)), deregister=deregister))
 
     def end(self) -> None:
         self._queue.put_nowait(None)

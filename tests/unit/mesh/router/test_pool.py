@@ -25,7 +25,9 @@ async def test_a_model_that_did_not_change_keeps_its_endpoints() -> None:
     mesh = FakeMesh([A, other])
     kept = mesh.pool.groups["digits"].endpoints["a"]
     group = mesh.group
+    mesh.pool.groups["digits"].choose(call(mesh.clock, model="digits"), mesh.clock.now())
     mesh.apply(A, B, other)
+    assert not mesh.pool.groups["digits"]._dirty, "what did not change is not looked at again"
     assert mesh.pool.groups["digits"].endpoints["a"] is kept
     assert mesh.group is group
 

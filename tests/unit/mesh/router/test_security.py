@@ -23,12 +23,12 @@ def test_a_token_is_the_files_text_less_white_space(tmp_path: Path, text: str) -
 @pytest.mark.parametrize("text", ["", "\n", "clé", "two\nlines", "two words"])
 def test_what_cannot_be_sent_as_a_token_names_the_option(tmp_path: Path, text: str) -> None:
     (tmp_path / "token").write_text(text)
-    with pytest.raises(ConfigError, match="--token-file: .* must hold one line of ASCII"):
+    with pytest.raises(ConfigError, match=r"--token-file: .* must hold one line of ASCII"):
         read_token(tmp_path / "token")
 
 
 def test_a_missing_file_names_its_option(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--token-file: cannot read .*token: No such file"):
+    with pytest.raises(ConfigError, match=r"--token-file: cannot read .*token: No such file"):
         read_token(tmp_path / "token")
     with pytest.raises(ConfigError, match="--tls-key: cannot read"):
         Tls(cert=tmp_path / "cert", key=tmp_path / "key").server_credentials()
@@ -46,7 +46,7 @@ async def intercepted(metadata: tuple[tuple[str, str], ...], method: str = METHO
     async def continuation(details: Any) -> Any:
         return found
 
-    details = SimpleNamespace(method=method, invocation_metadata=metadata)
+    details: Any = SimpleNamespace(method=method, invocation_metadata=metadata)
     return await TokenInterceptor("secret").intercept_service(continuation, details)
 
 

@@ -180,6 +180,17 @@ async def test_an_empty_budget_ends_the_retries() -> None:
     assert sum(mesh.sent(key) for key in "abc") == 4  # three calls and the one retry there was
 
 
+async def test_each_call_earns_a_share_of_a_retry() -> None:
+    policy = TrafficPolicy(retry=Retrying(budget_floor=0.1, budget_ratio=0.25))
+    mesh = FakeMesh([A], policy=policy)
+    while mesh.group.budget.spend(mesh.clock.now()):
+        pass
+    before = mesh.group.budget.tokens
+    for _ in range(3):
+        await mesh.ask()
+    assert mesh.group.budget.tokens == pytest.approx(before + 0.75)
+
+
 async def test_a_deadline_that_leaves_no_time_ends_the_retries_with_the_replicas_error() -> None:
     mesh = FakeMesh([A, B, C])
     for key in "abc":
@@ -253,7 +264,7 @@ class TestAdmission:
         mesh.channel("a").answer = after(mesh.clock, 0.5)
         first = asyncio.create_task(mesh.handle(call(mesh.clock, payload=bytes(60))))
         await mesh.clock.advance(0.1)
-        with pytest.raises(Exhausted, match="120 bytes in flight would exceed .* 100") as raised:
+        with pytest.raises(Exhausted, match=r"120 bytes in flight would exceed .* 100") as raised:
             await mesh.handle(call(mesh.clock, payload=bytes(60)))
         assert (raised.value.reason, raised.value.pushback) == ("shed", 0.1)
         second = asyncio.create_task(mesh.handle(call(mesh.clock, payload=bytes(40))))

@@ -15,7 +15,9 @@ def test_requests_are_counted_by_model_version_code_and_duration() -> None:
         metrics.finished("iris", "1", StatusCode.OK, seconds)
     labels = 'code="OK",'
     series = f"inferloom_request_duration_seconds_bucket{{{labels}"
-    found = {line.split('le="')[1].split('"')[0]: line.split()[-1] for line in text(metrics).splitlines() if series in line}
+    found = {
+        line.split('le="')[1].split('"')[0]: line.split()[-1] for line in text(metrics).splitlines() if series in line
+    }
     assert found["0.0005"] == "1.0"
     assert found["0.001"] == "2.0"  # a bound belongs to its bucket
     assert found["0.025"] == "3.0"
