@@ -89,7 +89,7 @@ def test_the_page_of_mistakes_is_up_to_date() -> None:
 
 
 def is_progress(line: str) -> bool:
-    return line.startswith(("waiting for ", "asking ", "starting ", "making a virtual environment", "folder "))
+    return line.startswith(("waiting for ", "asking ", "starting ", "installing the Triton runtime, once: ", "folder "))
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address
 
-__all__ = ["MeshState", "announce", "find", "new_token", "state_folder", "withdraw"]
+__all__ = ["MeshState", "alive", "announce", "find", "new_token", "state_folder", "withdraw"]
 
 DEFAULT = "127.0.0.1:8081"
 
@@ -65,7 +65,7 @@ def running() -> list[MeshState]:
             state = MeshState(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue  # half-written, or of another version: not one to talk to
-        if _alive(state.pid):
+        if alive(state.pid):
             states.append(state)
         else:
             withdraw(path)
@@ -92,7 +92,8 @@ def find(address: str | None, token: str | None = None) -> MeshState:
     return replace(known, token=token) if token else known
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process with this id runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

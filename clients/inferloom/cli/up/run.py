@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from inferloom.cli.up.declared import declared
 from inferloom.cli.up.documents import ModelSpec
 from inferloom.cli.up.examples import example_calls
 from inferloom.cli.up.fleet import Fleet, FleetSettings, ProcessFleet, TaskFleet
+from inferloom.cli.up.folder import run_folder
 from inferloom.cli.up.output import Output
 from inferloom.cli.up.owned import declare, reassert, withdraw
 from inferloom.cli.up.placement import place
@@ -112,7 +112,7 @@ class _Up:
             check_versions(spec)
         await ensure_runtime(options.triton, list(specs.values()), self._output.progress)
         async with self._stack:
-            folder = Path(tempfile.mkdtemp(prefix="inferloom-"))
+            folder = run_folder()
             self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
             registry, fleet, where = await self._roles(kind, address, folder)
             supervisor = Supervisor(registry, Repositories(folder / "repositories"), fleet, host, gpus)

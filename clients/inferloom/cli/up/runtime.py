@@ -46,7 +46,7 @@ async def ensure_runtime(triton: str, models: Sequence[ModelSpec], progress: Cal
         raise ConfigError(
             f"the Triton runtime has no {large[0]} (several GB with CUDA): inferloom triton install --with {large[0]}"
         )
-    await install(progress, extras)
+    await install(lambda text: progress(f"installing the Triton runtime, once: {text}"), extras)
 
 
 def _missing(extras: Sequence[str]) -> list[str]:

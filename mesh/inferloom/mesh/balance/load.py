@@ -2,7 +2,8 @@
 
 The average follows a slower answer at once and a faster one slowly (decay 10 s), so a replica that stalls is avoided from
 its first late answer on. A failure counts as an answer of 5 s: otherwise a replica that fails fast looks fast and
-swallows the traffic (the black hole).
+swallows the traffic (the black hole). The first failure after a success is only averaged in: one poisoned request shall not
+starve a replica for half a minute, and a black hole betrays itself with its second.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ UNMEASURED = 3600.0  # seconds: cost of each request beyond the first to a repli
 class ReplicaLoad:
     """Requests in flight and the moving average of the latency of one replica of one model."""
 
-    __slots__ = ("_seconds", "_stamp", "began", "failures", "in_flight", "requests", "typical")
+    __slots__ = ("_failing", "_seconds", "_stamp", "began", "failures", "in_flight", "requests", "typical")
 
     def __init__(self, began: float) -> None:
         self.began = began  # when it joined, for the slow start; -inf: it was there before
@@ -33,6 +34,7 @@ class ReplicaLoad:
         self.failures = 0
         self.typical = 0.0  # seconds an answer usually takes, failures left out; 0 where there was none
         self._seconds = 0.0
+        self._failing = False
         self._stamp = began
 
     def __repr__(self) -> str:
@@ -65,15 +67,18 @@ class ReplicaLoad:
         """An answer took `seconds`."""
         self.in_flight -= 1
         self.requests += 1
+        peak = True
         if verdict is Verdict.FAILURE or verdict is Verdict.RETRYABLE:
             self.failures += 1
             seconds = max(seconds, FAILURE_SECONDS)
+            peak, self._failing = self._failing, True
         elif verdict is Verdict.SUCCESS:
+            self._failing = False
             self.typical = self.typical + TYPICAL * (seconds - self.typical) if self.typical else seconds
         else:
             return
         before = self._seconds
-        if seconds >= before:
+        if seconds >= before and peak:
             self._seconds = seconds
         else:
             keep = exp((self._stamp - now) / DECAY)

@@ -9,6 +9,8 @@ import asyncio
 import random
 from collections.abc import Callable
 
+import structlog
+
 from inferloom.mesh.balance.p2c import PowerOfTwoChoices
 from inferloom.mesh.balance.rendezvous import Rendezvous
 from inferloom.mesh.catalog import EMPTY, Catalog, Model, Replica
@@ -21,6 +23,8 @@ from inferloom.mesh.router.group import Group
 from inferloom.mesh.router.transport import Channel, ChannelFactory
 
 __all__ = ["Pool"]
+
+log = structlog.get_logger(__name__)
 
 LINGER = 60.0  # seconds a channel may stay open for the calls that still run on it
 
@@ -62,7 +66,10 @@ class Pool:
     async def follow(self, registry: Registry) -> None:
         """Apply every catalog of the registry, for ever."""
         async for catalog in registry.watch():
-            self.apply(catalog)
+            try:
+                self.apply(catalog)
+            except Exception as error:  # routing must not freeze at an old catalog because one of them was odd
+                log.error("catalog not applied", index=catalog.index, exc_info=error)
 
     def apply(self, catalog: Catalog) -> None:
         """Make the groups what this catalog says."""
