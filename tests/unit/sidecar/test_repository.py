@@ -215,6 +215,12 @@ def test_a_name_that_no_model_may_have_is_refused(tmp_path: Path) -> None:
         place(DATA / "iris.onnx", tmp_path, "a/b")
 
 
+def test_a_folder_whose_name_no_model_may_have_does_not_keep_the_others_from_being_found(tmp_path: Path) -> None:
+    (tmp_path / "my model" / "1").mkdir(parents=True)
+    place(DATA / "iris.onnx", tmp_path, "m")
+    assert list(scan(tmp_path)) == ["m"]
+
+
 def test_a_warm_up_is_checked_and_copied_beside_the_model(tmp_path: Path) -> None:
     warmup = tmp_path / "any.json"
     warmup.write_text("{}")

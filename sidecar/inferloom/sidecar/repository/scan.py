@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from inferloom.mesh.names import check_name
+import structlog
+
+from inferloom.mesh.names import is_name
 from inferloom.sidecar.modelfile.folder import versions_in
 from inferloom.sidecar.repository.files import fingerprint
 
 __all__ = ["RepositoryModel", "scan"]
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +31,10 @@ class RepositoryModel:
 
 
 def scan(repository: Path) -> dict[str, RepositoryModel]:
-    """The models of a repository by name. Hidden folders, files and folders without a version are not models.
+    """The models of a repository by name.
 
-    Raises InvalidInput where a folder with versions has a name that no model may have.
+    Hidden folders, files and folders without a version are not models. A folder whose name no model may have is left out,
+    and said once in the log: it shall not keep the others from being loaded.
     """
     models: dict[str, RepositoryModel] = {}
     if not repository.is_dir():
@@ -37,9 +44,15 @@ def scan(repository: Path) -> dict[str, RepositoryModel]:
             continue
         try:
             versions = versions_in(folder)
-            if versions:
-                check_name(folder.name, f"model name (folder in '{repository}')")
+            if versions and not is_name(folder.name):
+                _report(folder)
+            elif versions:
                 models[folder.name] = RepositoryModel(folder.name, versions, fingerprint(folder))
         except FileNotFoundError:
             continue  # removed while we looked
     return models
+
+
+@cache
+def _report(folder: Path) -> None:
+    log.warning("folder is left out: its name is no model's (letters, digits, '.', '_', '-')", folder=str(folder))
