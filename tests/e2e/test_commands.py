@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
 
 import numpy as np
 import pytest
 
+from tests.e2e.callers import ROW, ask, tensor
 from tests.support.up import Home, Up
 
 
@@ -41,6 +45,20 @@ def test_a_cast_is_one_line_of_warning_without_code(mesh: Up) -> None:
     assert done.status == 0
     assert done.err.startswith("inferloom: warning: input 'X' of iris takes FP32: the float64 array was cast")
     assert done.err.count("\n") == 1
+
+
+def test_a_router_follows_another_one_and_answers_the_same(mesh: Up) -> None:
+    home = mesh.home
+    options = ["--registry", f"mesh://{mesh.address}", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    command = [*home.command, "router", *options]
+    environment = home.environment()
+    with subprocess.Popen(command, env=environment, cwd=home.here, stdout=subprocess.PIPE, text=True) as router:
+        assert router.stdout is not None
+        match = re.match(r"ready grpc=(\S+) admin=", router.stdout.readline())
+        assert match is not None
+        assert ask(match[1], "iris", [tensor("X", [ROW])]).as_numpy("label").tolist() == [[0]]
+        router.send_signal(signal.SIGTERM)
+        assert router.wait(10) == 0
 
 
 def test_doctor_ends_with_0_where_up_works(mesh: Up) -> None:

@@ -101,7 +101,10 @@ def test_after_a_restart_of_consul_models_can_still_be_added_and_removed(up: Up)
     wait_for(lambda: up.run("add", DATA / "strings.onnx").status == 0, BACK, lambda: up.err)
     assert up.run("infer", "strings", "-i", "x=hi").status == 0
     assert up.run("remove", "strings").status == 0
-    assert len(up.replicas("iris")) == 2
+    wait_for(lambda: up.run("add", DATA / "iris.onnx", "--as", "iris:2").status == 0, BACK, lambda: up.err)
+    assert [replica["versions"] for replica in up.replicas("iris")] == [["1", "2"]] * 2, "the first is not forgotten"
+    assert up.run("remove", "iris:2").status == 0
+    assert [replica["versions"] for replica in up.replicas("iris")] == [["1"]] * 2
 
 
 def test_two_meshes_share_a_consul_and_neither_disturbs_the_other(up: Up, home: Home) -> None:

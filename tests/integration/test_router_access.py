@@ -23,8 +23,9 @@ from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.security import Tls
 from inferloom.mesh.router.server import RouterServer, ServerSettings
 from inferloom.v1 import mesh_pb2, mesh_pb2_grpc
+from tests.support.caller import echo_request, read, stub
 from tests.support.load import outcome_of
-from tests.support.router import LOOPBACK, Server, echo_request, read, running_mesh, stub
+from tests.support.router import LOOPBACK, Server, running_mesh
 
 Pair = tuple[Server, Server]
 Status = grpc.StatusCode

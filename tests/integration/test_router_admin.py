@@ -16,8 +16,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from inferloom.mesh.process import Child, start
+from tests.support.caller import echo_request, infer_request, read, slow_request, stub
 from tests.support.load import outcome_of
-from tests.support.router import Server, echo_request, infer_request, read, slow_request, stub
+from tests.support.router import Server
 
 Pair = tuple[Server, Server]
 

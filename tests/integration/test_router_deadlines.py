@@ -15,8 +15,9 @@ from inferloom.mesh.call import Call
 from inferloom.mesh.errors import DeadlineExceeded
 from inferloom.mesh.oip import MODEL_INFER
 from inferloom.mesh.policy import TrafficPolicy
+from tests.support.caller import slow_request, stub
 from tests.support.load import outcome_of
-from tests.support.router import Server, running_mesh, running_server, slow_request, stub
+from tests.support.router import Server, running_mesh, running_server
 
 Pair = tuple[Server, Server]
 LAG = 0.15  # seconds a cancellation may take to reach a model on a busy machine

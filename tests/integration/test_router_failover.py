@@ -13,8 +13,9 @@ import pytest
 
 from inferloom.mesh.catalog import State
 from inferloom.mesh.policy import TrafficPolicy
+from tests.support.caller import slow_request, stub
 from tests.support.load import Load, outcome_of
-from tests.support.router import Mesh, Server, running_mesh, running_servers, slow_request, stub
+from tests.support.router import Mesh, Server, running_mesh, running_servers
 
 Two = tuple[Server, Server]
 DEFAULT = TrafficPolicy()

@@ -15,8 +15,9 @@ from inferloom.mesh.registry.memory import MemoryRegistry
 from inferloom.mesh.router.server import ServerSettings
 from inferloom.v1 import mesh_pb2 as pb
 from inferloom.v1 import mesh_pb2_grpc
+from tests.support.caller import slow_request, stub
 from tests.support.load import outcome_of
-from tests.support.router import LOOPBACK, Mesh, Server, running_mesh, slow_request, stub
+from tests.support.router import LOOPBACK, Mesh, Server, running_mesh
 
 TOKEN = (("authorization", "Bearer t"),)
 
@@ -126,7 +127,9 @@ async def test_a_record_without_a_weight_has_a_weight_of_one(pair: tuple[Server,
     settings = ServerSettings(address=LOOPBACK, write_token="t")
     async with running_mesh({"one": pair[0]}, server=settings) as mesh, stub(mesh.address) as face:
         call = mesh_pb2_grpc.MeshServiceStub(face.channel).Register(metadata=TOKEN)  # type: ignore[no-untyped-call]
-        bare = pb.Replica(model="slow", id="two", host="127.0.0.1", port=pair[1].port, state=2, healthy=True)
+        bare = pb.Replica(
+            model="slow", id="two", host="127.0.0.1", port=pair[1].port, state=pb.REPLICA_STATE_SERVING, healthy=True
+        )
         await call.write(pb.RegisterRequest(replica=bare))
         await call.read()
         assert mesh.registry.catalog.models["slow"].replicas[1].weight == 1.0

@@ -11,7 +11,8 @@ import pytest
 
 from inferloom.mesh.catalog import Replica
 from inferloom.mesh.registry.memory import MemoryRegistry
-from tests.support.router import Mesh, Server, Talk, echo_request, running_mesh, stub
+from tests.support.caller import Talk, echo_request, stub
+from tests.support.router import Mesh, Server, running_mesh
 
 Pair = tuple[Server, Server]
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -90,7 +91,7 @@ async def test_initial_and_trailing_metadata_of_a_replica_come_back() -> None:
             first = dict(await rpc.initial_metadata())
             assert (first["x-first"], first["x-bytes-bin"]) == ("1", b"\x00\xff")
             assert dict(await rpc.trailing_metadata())["x-last"] == "2"
-            rpc = call(echo_request(model="plain", id="fail").SerializeToString())
+            rpc = call(echo_request(model="plain", request_id="fail").SerializeToString())
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await rpc
             assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION

@@ -15,8 +15,9 @@ import tritonclient.grpc.aio as aio_client
 
 from inferloom.mesh.catalog import Replica, State
 from inferloom.mesh.oip import METHODS, Kind, pb
+from tests.support.caller import echo_request, read, stub
 from tests.support.load import outcome_of
-from tests.support.router import Mesh, Server, echo_request, read, running_mesh, stub
+from tests.support.router import Mesh, Server, running_mesh
 
 Pair = tuple[Server, Server]
 
@@ -127,7 +128,6 @@ async def test_statistics_are_the_sum_of_both_replicas(mesh: Mesh, pair: Pair) -
 
 
 async def test_the_repository_index_lists_the_whole_mesh(mesh: Mesh) -> None:
-    assert not isinstance(mesh.registry, type(None))
     await mesh.registry.register(Replica("late", "one", "127.0.0.1", 1, State.STARTING))
     await asyncio.sleep(0)
     async with stub(mesh.address) as face:

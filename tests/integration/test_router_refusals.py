@@ -11,8 +11,9 @@ import pytest
 
 from inferloom.mesh.oip import MODEL_INFER, pb
 from inferloom.mesh.registry.memory import MemoryRegistry
+from tests.support.caller import echo_request, infer_request, read, stub
 from tests.support.load import outcome_of
-from tests.support.router import Mesh, Server, echo_request, infer_request, read, running_mesh, stub
+from tests.support.router import Mesh, Server, running_mesh
 
 Pair = tuple[Server, Server]
 Status = grpc.StatusCode

@@ -16,8 +16,9 @@ from inferloom.mesh.registry.memory import MemoryRegistry
 from inferloom.mesh.registry.remote import RemoteRegistry
 from inferloom.mesh.router.server import ServerSettings
 from inferloom.sidecar.ports import free_ports
+from tests.support.caller import echo_request, read, stub
 from tests.support.documents_contract import DocumentsContract, first
-from tests.support.router import LOOPBACK, Mesh, Server, echo_request, read, running_mesh, stub
+from tests.support.router import LOOPBACK, Mesh, Server, running_mesh
 
 
 def replica(model: str, name: str = "a", port: int = 1) -> Replica:

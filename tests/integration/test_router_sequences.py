@@ -9,17 +9,18 @@ from typing import Any
 import grpc
 import numpy as np
 
+from tests.support.caller import Talk, infer_request, read, slow_request, stub
 from tests.support.load import outcome_of
-from tests.support.router import Server, Talk, infer_request, read, running_mesh, running_servers, slow_request, stub
+from tests.support.router import Server, running_mesh, running_servers
 
 Pair = tuple[Server, Server]
 
 
-def step(sequence: int | str, value: float, *, start: bool = False, id: str = "") -> Any:
+def step(sequence: int | str, value: float, *, start: bool = False, request_id: str = "") -> Any:
     parameters: dict[str, int | bool | str] = {"sequence_id": sequence}
     if start:
         parameters["sequence_start"] = True
-    return infer_request("sequence", id, parameters, x=np.array([[value]], np.float32))
+    return infer_request("sequence", request_id, parameters, x=np.array([[value]], np.float32))
 
 
 async def test_each_of_many_sequences_stays_on_one_replica(pair: Pair) -> None:
@@ -43,7 +44,7 @@ async def test_a_sequence_in_a_stream_stays_on_its_replica(pair: Pair) -> None:
     async with running_mesh({"one": pair[0], "two": pair[1]}) as mesh, stub(mesh.address) as face, Talk(face) as talk:
         sums = []
         for number in range(5):
-            await talk.say(step(77, 1.0, start=number == 0, id=str(number)))
+            await talk.say(step(77, 1.0, start=number == 0, request_id=str(number)))
             sums.append(read((await talk.hear()).infer_response)[0])
         assert sums == [1, 2, 3, 4, 5]
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from inferloom.mesh.router.router import MIB, RouterSettings
+from tests.support.caller import echo_request, infer_request, slow_request, stub
 from tests.support.load import outcome_of
-from tests.support.router import Server, echo_request, infer_request, running_mesh, slow_request, stub
+from tests.support.router import Server, running_mesh
 
 Pair = tuple[Server, Server]
 BOUND = 4 * MIB

@@ -9,18 +9,8 @@ from typing import Any
 import pytest
 
 from inferloom.mesh.catalog import State
-from tests.support.router import (
-    Mesh,
-    Server,
-    Talk,
-    echo_request,
-    read,
-    running_mesh,
-    running_servers,
-    slow_request,
-    stub,
-    token_request,
-)
+from tests.support.caller import Talk, echo_request, read, slow_request, stub, token_request
+from tests.support.router import Mesh, Server, running_mesh, running_servers
 
 Two = tuple[Server, Server]
 
@@ -57,7 +47,7 @@ async def test_messages_that_a_killed_replica_had_not_answered_fail_and_later_on
     servers = {"one": two[0], "two": two[1]}
     async with running_mesh(servers) as mesh, stub(mesh.address) as face, Talk(face) as talk:
         for key in range(1, 4):
-            await talk.say(slow_request(1.0, key, id=str(key)))
+            await talk.say(slow_request(1.0, key, request_id=str(key)))
         pinned = await where(mesh, "slow")
         while not servers[pinned].log().keys("ran"):
             await asyncio.sleep(0.01)
@@ -66,7 +56,7 @@ async def test_messages_that_a_killed_replica_had_not_answered_fail_and_later_on
         assert [answer.infer_response.id for answer in failed] == ["1", "2", "3"]
         assert all(f"(replica {pinned} of 'slow')" in answer.error_message for answer in failed)
         for key in range(4, 8):
-            await talk.say(slow_request(0.0, key, id=str(key)))
+            await talk.say(slow_request(0.0, key, request_id=str(key)))
         assert [read((await talk.hear()).infer_response) for _ in range(4)] == [[4], [5], [6], [7]]
         assert mesh.metric("inferloom_request_duration_seconds_count", code="UNAVAILABLE") == 3
         assert mesh.metric("inferloom_request_duration_seconds_count", code="OK") == 4
@@ -112,7 +102,7 @@ async def test_a_stream_that_is_writing_when_its_replica_is_given_up_lives_on(tw
     """Megabytes that a frozen server does not read fill the connection's window: the write itself hangs."""
     servers = {"one": two[0], "two": two[1]}
     async with running_mesh(servers) as mesh, stub(mesh.address) as face, Talk(face) as talk:
-        await talk.say(echo_request([1], id="warm"))
+        await talk.say(echo_request([1], request_id="warm"))
         await talk.hear()
         pinned = await where(mesh, "echo")
         servers[pinned].freeze()
@@ -127,7 +117,7 @@ async def test_a_stream_that_is_writing_when_its_replica_is_given_up_lives_on(tw
             ids.add(answer.infer_response.id)
         await writing
         assert ids == {f"big{number}" for number in range(6)}, "each message has exactly one outcome"
-        await talk.say(echo_request([2], id="after"))
+        await talk.say(echo_request([2], request_id="after"))
         assert (await talk.hear()).infer_response.id == "after"
 
 
@@ -139,16 +129,16 @@ async def talk_big(talk: Talk, request: Any, count: int) -> None:
 
 async def test_with_every_replica_dead_each_message_says_so_and_the_stream_lives_until_one_is_back(two: Two) -> None:
     async with running_mesh({"one": two[0]}) as mesh, stub(mesh.address) as face, Talk(face) as talk:
-        await talk.say(slow_request(0.0, 1, id="1"))
+        await talk.say(slow_request(0.0, 1, request_id="1"))
         await talk.hear()
         two[0].kill()
         await asyncio.sleep(0.4)
-        await talk.say(slow_request(0.0, 2, id="2"))
+        await talk.say(slow_request(0.0, 2, request_id="2"))
         answer = await talk.hear()
         assert answer.infer_response.id == "2"
         assert "no replica of 'slow' can be used; 1 registered: one open" in answer.error_message
         await mesh.join("two", two[1])
-        await talk.say(slow_request(0.0, 3, id="3"))
+        await talk.say(slow_request(0.0, 3, request_id="3"))
         assert read((await talk.hear()).infer_response) == [3]
 
 

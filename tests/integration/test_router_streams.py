@@ -15,18 +15,8 @@ from inferloom.mesh.catalog import State
 from inferloom.mesh.oip import pb
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.router import router as router_module
-from tests.support.router import (
-    Mesh,
-    Server,
-    Talk,
-    echo_request,
-    infer_request,
-    read,
-    running_mesh,
-    slow_request,
-    stub,
-    token_request,
-)
+from tests.support.caller import EOF, Talk, echo_request, infer_request, read, slow_request, stub, token_request
+from tests.support.router import Mesh, Server, running_mesh
 
 Pair = tuple[Server, Server]
 
@@ -49,7 +39,11 @@ async def answers(face: Any, *requests: Any) -> list[Any]:
 
 
 async def test_a_stream_gets_what_it_gets_from_triton(face: Any, pair: Pair) -> None:
-    requests = [token_request(3, 0.01, "a"), echo_request([5], "versioned", id="b"), token_request(-1, 0.0, "c")]
+    requests = [
+        token_request(3, 0.01, "a"),
+        echo_request([5], "versioned", request_id="b"),
+        token_request(-1, 0.0, "c"),
+    ]
     requests[1].model_version = "2"
     async with stub(pair[0].address) as direct:
         expected = await answers(direct, *requests)
@@ -71,7 +65,7 @@ async def test_an_empty_final_response_comes_where_it_was_asked_for_and_nowhere_
 
 
 async def test_a_thousand_messages_are_answered_in_order(face: Any, mesh: Mesh) -> None:
-    requests = [echo_request([float(number)], id=str(number)) for number in range(1000)]
+    requests = [echo_request([float(number)], request_id=str(number)) for number in range(1000)]
     got = await answers(face, *requests)
     assert [answer.infer_response.id for answer in got] == [str(number) for number in range(1000)]
     assert [read(answer.infer_response)[0] for answer in got] == [float(number) for number in range(1000)]
@@ -89,7 +83,9 @@ async def test_models_interleaved_in_one_stream_are_each_pinned_to_one_replica(f
         return found
 
     before = {model: await counts(model) for model in ("echo", "versioned")}
-    requests = [echo_request([1], model, id=f"{model}{n}") for n in range(30) for model in ("echo", "versioned")]
+    requests = [
+        echo_request([1], model, request_id=f"{model}{n}") for n in range(30) for model in ("echo", "versioned")
+    ]
     got = await answers(face, *requests)
     assert {answer.infer_response.id for answer in got} == {request.id for request in requests}
     for model in ("echo", "versioned"):
@@ -98,7 +94,7 @@ async def test_models_interleaved_in_one_stream_are_each_pinned_to_one_replica(f
 
 
 async def test_an_unnamed_version_is_the_oldest_in_a_stream_too(face: Any) -> None:
-    got = await answers(face, echo_request([1], "versioned", id="a"))
+    got = await answers(face, echo_request([1], "versioned", request_id="a"))
     assert [(answer.infer_response.model_version, read(answer.infer_response)) for answer in got] == [("1", [1.0])]
 
 
@@ -107,15 +103,15 @@ async def test_an_error_of_one_message_is_its_own_and_the_stream_lives(mesh: Mes
         for request, words in (
             (token_request(-1, 0.0, "negative"), "count is negative"),
             (infer_request("echo", "shape", z=np.ones((1, 1), np.float32)), "unexpected inference input 'z'"),
-            (echo_request(model="ecko", id="unknown"), "model 'ecko' not found; did you mean echo?"),
-            (echo_request(model="a b", id="name"), "'a b' is no model name"),
+            (echo_request(model="ecko", request_id="unknown"), "model 'ecko' not found; did you mean echo?"),
+            (echo_request(model="a b", request_id="name"), "'a b' is no model name"),
             (pb.ModelInferRequest(id="nameless"), "names no model"),
         ):
             await talk.say(request)
             answer = await talk.hear()
             assert words in answer.error_message
             assert answer.infer_response.id == request.id
-        await talk.say(echo_request([3], id="fine"))
+        await talk.say(echo_request([3], request_id="fine"))
         assert read((await talk.hear()).infer_response) == [3]
     assert mesh.metric("inferloom_request_duration_seconds_count", model="(unknown)") == 3
     assert [str(e.health.state) for g in mesh.router.pool.groups.values() for e in g.endpoints.values()] == [
@@ -131,7 +127,7 @@ async def test_bytes_that_are_no_message_are_an_error_of_that_message(face: Any)
     await call.write(echo_request([1]).SerializeToString())
     assert read(pb.ModelStreamInferResponse.FromString(await call.read()).infer_response) == [1]
     await call.done_writing()
-    assert await call.read() is grpc.aio.EOF
+    assert await call.read() is EOF
 
 
 async def test_a_stream_without_messages_ends_well(face: Any) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from inferloom.mesh.telemetry.tracing import Tracing, from_environment
+from tests.support.caller import echo_request, slow_request, stub
 from tests.support.load import outcome_of
 from tests.support.otlp import Span, receiving
-from tests.support.router import echo_request, running_mesh, running_server, slow_request, stub
+from tests.support.router import running_mesh, running_server
 
 SERVER, CLIENT = 2, 3  # OTLP's kinds of spans
 ERROR = 2

@@ -101,7 +101,7 @@ async def receiving() -> AsyncIterator[Traces]:
     """Both receivers, on free ports."""
     traces = Traces()
     server = grpc.aio.server()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Service(traces), server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Service(traces), server)  # type: ignore[no-untyped-call]
     traces.grpc = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
 
     async def post(request: web.Request) -> web.Response:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import grpc
-import numpy as np
-import numpy.typing as npt
 import psutil
-from tritonclient.grpc import service_pb2_grpc
 
 from inferloom.mesh.catalog import Replica
 from inferloom.mesh.listen import Address
-from inferloom.mesh.oip import pb
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.registry.memory import MemoryRegistration, MemoryRegistry
@@ -33,25 +26,13 @@ from inferloom.sidecar import shared_memory
 from inferloom.sidecar.ports import free_ports
 from tests.support.triton import Triton, running_triton
 
-__all__ = [
-    "MODELS",
-    "Log",
-    "Mesh",
-    "Server",
-    "infer_request",
-    "read",
-    "running_mesh",
-    "running_server",
-    "running_servers",
-    "stub",
-]
+__all__ = ["LOOPBACK", "MODELS", "Log", "Mesh", "Server", "running_mesh", "running_server", "running_servers"]
 
 MODELS = Path(__file__).parents[1] / "data" / "repository"
 LOOPBACK = Address("127.0.0.1", 0)
+ON_LOOPBACK = ServerSettings(address=LOOPBACK)
+SETTINGS = RouterSettings()
 VERSIONS = {"versioned": ("1", "2")}
-TYPES = {"float32": "FP32", "int32": "INT32", "object": "BYTES"}
-
-Array = npt.NDArray[Any]
 
 
 class Server:
@@ -214,8 +195,8 @@ async def running_mesh(
     servers: Mapping[str, Server] = {},
     *,
     registry: Registry | None = None,
-    settings: RouterSettings = RouterSettings(),
-    server: ServerSettings = ServerSettings(address=LOOPBACK),
+    settings: RouterSettings = SETTINGS,
+    server: ServerSettings = ON_LOOPBACK,
     policy: Callable[[str], TrafficPolicy] | None = None,
     tracing: Tracing | None = None,
 ) -> AsyncIterator[Mesh]:
@@ -233,94 +214,3 @@ async def running_mesh(
     finally:
         await face.drain(0.0)
         await router.close()
-
-
-@asynccontextmanager
-async def stub(
-    address: str, *, most: int = -1, credentials: grpc.ChannelCredentials | None = None
-) -> AsyncIterator[Any]:
-    """A plain stub of the Open Inference Protocol; `stub.channel` is its channel."""
-    options = [
-        ("grpc.max_send_message_length", most),
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.use_local_subchannel_pool", 1),
-    ]
-    if credentials is None:
-        channel = grpc.aio.insecure_channel(address, options=options)
-    else:
-        channel = grpc.aio.secure_channel(address, credentials, options=options)
-    async with channel:
-        face = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        face.channel = channel
-        yield face
-
-
-def infer_request(model: str, id: str = "", parameters: Mapping[str, int | bool | str] = {}, **inputs: Any) -> Any:
-    """A ModelInferRequest. An input is an array or a list: of float32, or of int32 where all are int."""
-    request = pb.ModelInferRequest(model_name=model, id=id)
-    for name, value in inputs.items():
-        array = value if isinstance(value, np.ndarray) else _array(value)
-        request.inputs.add(name=name, datatype=TYPES[str(array.dtype)], shape=array.shape)
-        request.raw_input_contents.append(array.tobytes())
-    for key, value in parameters.items():
-        kind = "bool_param" if isinstance(value, bool) else "string_param" if isinstance(value, str) else "int64_param"
-        setattr(request.parameters[key], kind, value)
-    return request
-
-
-def slow_request(seconds: float, key: int, **more: Any) -> Any:
-    """One for the model `slow`."""
-    inputs = {"seconds": np.array([[seconds]], np.float32), "key": np.array([[key]], np.int32)}
-    return infer_request("slow", **inputs, **more)
-
-
-def echo_request(values: Iterable[float] = (1.0, 2.0), model: str = "echo", **more: Any) -> Any:
-    return infer_request(model, x=np.array([list(values)], np.float32), **more)
-
-
-def token_request(count: int, seconds: float = 0.0, id: str = "") -> Any:
-    """One for the decoupled model `tokens`."""
-    inputs = {"count": np.array([count], np.int32), "seconds": np.array([seconds], np.float32)}
-    return infer_request("tokens", id, **inputs)
-
-
-def read(answer: Any, index: int = 0) -> list[float]:
-    """The values of an answer's output, flat."""
-    kind = np.int32 if answer.outputs[index].datatype == "INT32" else np.float32
-    return np.frombuffer(answer.raw_output_contents[index], kind).tolist()  # type: ignore[no-any-return]
-
-
-def _array(value: Any) -> Array:
-    flat = np.array(value)
-    return flat.astype(np.int32 if flat.dtype.kind == "i" else np.float32)
-
-
-def listening_with_reuseport() -> socket.socket:
-    """A socket that listens on a free port as a grpc server does by default: with SO_REUSEPORT."""
-    other = socket.socket()
-    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    other.bind(("127.0.0.1", 0))
-    other.listen()
-    return other
-
-
-class Talk:
-    """One stream, message by message."""
-
-    def __init__(self, face: Any, timeout: float | None = None) -> None:
-        self.call = face.ModelStreamInfer(timeout=timeout)
-
-    async def __aenter__(self) -> Talk:
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        self.call.cancel()
-
-    async def say(self, request: Any) -> None:
-        await self.call.write(request)
-
-    async def hear(self) -> Any:
-        """The next answer."""
-        answer = await asyncio.wait_for(self.call.read(), 10)
-        assert answer is not grpc.aio.EOF, f"the stream ended: {await self.call.code()}"
-        return answer

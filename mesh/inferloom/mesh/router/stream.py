@@ -25,6 +25,7 @@ from inferloom.mesh.wire import find_target, string_field, with_string
 __all__ = ["StreamFace"]
 
 REQUEST_ID = (3,)  # ModelInferRequest.id
+GIVEN_UP = "the mesh gave the replica up"
 
 
 class StreamFace:
@@ -173,12 +174,15 @@ class _Stream:
             lost = False
             branch.rpc.cancel()
         except grpc.aio.AioRpcError as error:
-            code, message = error.code(), error.details() or message
+            if branch.given_up:
+                message = GIVEN_UP
+            else:
+                code, message = error.code(), error.details() or message
         except asyncio.CancelledError:
             if not branch.given_up:
                 lost = False
                 raise
-            message = "the mesh gave the replica up"
+            message = GIVEN_UP
         finally:
             branch.lost = True
             branch.endpoint.active.discard(branch.rpc)

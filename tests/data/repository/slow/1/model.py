@@ -1,4 +1,4 @@
-"""Works for the longest `seconds` of its batch, and writes down what it ran, what it dropped, and what was cancelled on the way."""
+"""Works for the longest `seconds` of its batch; writes down what it ran, what it dropped, what was cancelled meanwhile."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Answers 0 .. count-1, `seconds` apart; a negative count is an error. Each request in a thread, as a language model's would be."""
+"""Answers 0 .. count-1, `seconds` apart, several requests at once; a negative count is an error."""
 
 import threading
 import time
