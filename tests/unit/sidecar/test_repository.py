@@ -291,12 +291,6 @@ def test_hidden_folders_files_and_folders_without_versions_are_no_models(tmp_pat
     assert scan(tmp_path / "nowhere") == {}
 
 
-def test_a_folder_with_a_name_no_model_may_have_is_told(tmp_path: Path) -> None:
-    (tmp_path / "my model" / "1").mkdir(parents=True)
-    with pytest.raises(InvalidInput, match="'my model' is no model name"):
-        scan(tmp_path)
-
-
 @pytest.mark.parametrize("change", ["touch", "grow", "add", "remove"])
 def test_the_fingerprint_changes_with_any_file(tmp_path: Path, change: str) -> None:
     place(DATA / "external.onnx", tmp_path, "m")
