@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from inferloom.mesh.version import __version__
 
+from inferloom.mesh.version import __version__
 from tests.support.helm import CHART, MATRIX, lint, render
 
 DOCS = Path(__file__).parents[2] / "docs" / "kubernetes.md"

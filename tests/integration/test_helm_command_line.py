@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inferloom.cli.main import app
 from typer.main import get_group
 
+from inferloom.cli.main import app
 from tests.support.helm import MATRIX, container, render
 
 FILLED_IN = {"$(HOST_IP)": "10.0.0.1", "$(POD_IP)": "10.1.0.7", "$(POD_NAME)": "mesh-inferloom-model-digits-7d9f-x2k4p"}

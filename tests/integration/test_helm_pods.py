@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from inferloom.mesh.registry.consul.settings import ConsulSettings
 from inferloom.sidecar.flags import flags
-
 from tests.support.helm import MATRIX, container, render
 
 REPOSITORY = {"pvc": "models"}

@@ -49,6 +49,10 @@ Key = Annotated[Path | None, typer.Option("--key", help="Its PEM key.")]
 Token = Annotated[str | None, typer.Option("--token", envvar="INFERLOOM_TOKEN", help="Bearer token of the mesh.")]
 Admin = Annotated[str, typer.Option("--admin", help="HOST:PORT of /ready, /catalog, /config, /stacks, /metrics.")]
 Name = Annotated[str | None, typer.Option("--as", help="NAME or NAME:VERSION; default: the file's name, version 1.")]
+Inputs = Annotated[
+    list[str] | None, typer.Option("--input", help="Where the file does not say: NAME:TYPE[SHAPE], as x:FP32[-1,4].")
+]
+Outputs = Annotated[list[str] | None, typer.Option("--output", help="The same for outputs.")]
 Drain = Annotated[float, typer.Option("--drain-timeout", min=0, help="Seconds for what is in flight when it stops.")]
 Triton = Annotated[str, typer.Option("--triton", help="managed, path (tritonserver on PATH) or docker[:TAG].")]
 
@@ -84,6 +88,8 @@ def up(
     replicas: Annotated[int | None, typer.Option(min=1, max=64, help="Of each model that does not say itself.")] = None,
     name: Name = None,
     gpus: Annotated[int, typer.Option(min=0, max=64, help="GPUs of each replica of a single file.")] = 0,
+    input: Inputs = None,
+    output: Outputs = None,
     triton: Triton = "managed",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until everything must be served.")] = 600.0,
     drain_timeout: Drain = 10.0,
@@ -99,6 +105,8 @@ def up(
         replicas=replicas,
         name=name,
         gpus=gpus,
+        inputs=tuple(input or ()),
+        outputs=tuple(output or ()),
         triton=triton,
         timeout=timeout,
         drain_timeout=drain_timeout,
@@ -115,8 +123,8 @@ def add(
         int | None, typer.Option(min=0, max=64, help="GPUs of each replica; default 0, or as before.")
     ] = None,
     warmup: Annotated[Path | None, typer.Option(help="A first request with its known answer, as JSON.")] = None,
-    input: Annotated[list[str] | None, typer.Option("--input", help="NAME:TYPE[SHAPE], as x:FP32[-1,4].")] = None,
-    output: Annotated[list[str] | None, typer.Option("--output", help="The same for outputs.")] = None,
+    input: Inputs = None,
+    output: Outputs = None,
     mesh: Mesh = None,
     token: Token = None,
 ) -> None:

@@ -8,6 +8,7 @@ another executed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import repeat
 
 from inferloom.mesh.errors import InvalidInput
@@ -146,8 +147,13 @@ def _last(data: bytes, number: int) -> bytes:
 
 def with_string(data: bytes, field: int, value: str) -> bytes:
     """The message with a string field set: appended, for the last occurrence wins."""
+    return data + _string(field, value)
+
+
+@lru_cache(maxsize=1024)
+def _string(field: int, value: str) -> bytes:
     raw = value.encode()
-    return b"".join((data, _encode(field << 3 | _BYTES), _encode(len(raw)), raw))
+    return _encode(field << 3 | _BYTES) + _encode(len(raw)) + raw
 
 
 def _encode(value: int) -> bytes:

@@ -39,5 +39,13 @@ def remove_orphans(folder: Path = FOLDER, proc: Path = Path("/proc")) -> None:
     """Remove this user's regions whose sidecar runs no more."""
     for path in folder.glob("inferloom-*"):
         match = NAME.match(path.name)
-        if match and not (proc / match[1]).exists() and path.stat().st_uid == os.getuid():
+        if match and not _runs(proc / match[1]) and path.stat().st_uid == os.getuid():
             path.unlink(missing_ok=True)
+
+
+def _runs(process: Path) -> bool:
+    """Whether a process is there and is no zombie that nobody has waited for yet."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False

@@ -7,8 +7,8 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 
-from inferloom.clients.faults import Unreachable, error_of, message_error
-from inferloom.mesh.errors import (
+from inferloom.clients.faults import error_of, message_error
+from inferloom.mesh.errors import Unreachable, (
     Conflict,
     DeadlineExceeded,
     Exhausted,

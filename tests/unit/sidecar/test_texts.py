@@ -107,10 +107,12 @@ def test_shared_memory_of_a_run_is_removed_and_that_of_others_is_not(tmp_path: P
 
 def test_shared_memory_is_removed_when_its_sidecar_has_gone(tmp_path: Path) -> None:
     proc = tmp_path / "proc"
-    (proc / "10").mkdir(parents=True)
+    for number, state in ((10, "S"), (12, "Z")):
+        (proc / str(number)).mkdir(parents=True)
+        (proc / str(number) / "stat").write_text(f"{number} (python (3)) {state} 1 1 1")
     shm = tmp_path / "shm"
     shm.mkdir()
-    for name in ("inferloom-10-ab-x", "inferloom-11-ab-x", "inferloom-else", "other"):
+    for name in ("inferloom-10-ab-x", "inferloom-11-ab-x", "inferloom-12-ab-x", "inferloom-else", "other"):
         (shm / name).touch()
     shared_memory.remove_orphans(shm, proc)
     assert {path.name for path in shm.iterdir()} == {"inferloom-10-ab-x", "inferloom-else", "other"}

@@ -14,26 +14,33 @@ from inferloom.mesh.registry.base import Document, DocumentKey, Registry
 __all__ = ["Applied"]
 
 FILE = "mesh.applied.yaml"
-HEAD = "# Written by inferloom: what was added beside mesh.yaml, or changed. Delete it to forget that.\n"
+HEAD = "# Written by inferloom: what was added beside mesh.yaml, changed or removed. Delete it to forget that.\n"
 
 
 class Applied:
-    """The file of one folder."""
+    """The file of one folder.
 
-    def __init__(self, folder: Path, base: tuple[ModelSpec, ...]) -> None:
+    Args:
+        base: what mesh.yaml declares.
+        host: the mesh whose documents are meant, where a registry holds those of several.
+    """
+
+    def __init__(self, folder: Path, base: tuple[ModelSpec, ...], host: str = "") -> None:
         self._path = folder / FILE
+        self._host = host
         self._base = {spec.name: spec for spec in base}
 
     def models(self) -> tuple[ModelSpec, ...]:
-        """mesh.yaml's models as they were last changed, and those added since.
+        """mesh.yaml's models as they were last changed, those added since, and none that was removed.
 
         Raises:
             ConfigError: the file is wrong; names the line.
         """
         if not self._path.exists():
             return tuple(self._base.values())
-        later = {spec.name: spec for spec in meshfile.load(self._path).models}
-        return tuple((self._base | later).values())
+        later, removed = meshfile.load_applied(self._path)
+        models = self._base | {spec.name: spec for spec in later}
+        return tuple(spec for name, spec in models.items() if name not in removed)
 
     async def keep(self, registry: Registry) -> None:
         """Write the file after each change, for ever."""
@@ -42,12 +49,16 @@ class Applied:
 
     def write(self, documents: Mapping[DocumentKey, Document]) -> None:
         """Make the file hold what differs from mesh.yaml; without a difference there is no file."""
-        present = {name: ModelSpec.from_json(name, d.spec or {}) for (_, name), d in documents.items()}
-        changed = [spec for name, spec in sorted(present.items()) if not _same(self._base.get(name), spec)]
-        if not changed:
+        specs = (ModelSpec.from_json(name, document.spec or {}) for (_, name), document in documents.items())
+        present = {spec.name: spec for spec in specs if not self._host or spec.host == self._host}
+        changed = [_document(spec) for name, spec in sorted(present.items()) if not _same(self._base.get(name), spec)]
+        gone = [
+            {"kind": meshfile.REMOVED, "name": name, "spec": {}} for name in sorted(self._base.keys() - present.keys())
+        ]
+        if not changed + gone:
             self._path.unlink(missing_ok=True)
             return
-        text = HEAD + yaml.safe_dump([_document(spec) for spec in changed], sort_keys=False)
+        text = HEAD + yaml.safe_dump(changed + gone, sort_keys=False)
         beside = self._path.with_suffix(".tmp")
         beside.write_text(text)
         beside.replace(self._path)

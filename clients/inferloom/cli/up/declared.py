@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +25,20 @@ class Declared:
     notes: tuple[str, ...] = ()  # for the user: what was made of a folder
 
 
-def declared(source: Path, replicas: int | None = None, name: str | None = None, gpus: int = 0) -> Declared:
+def declared(
+    source: Path,
+    replicas: int | None = None,
+    name: str | None = None,
+    gpus: int = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+) -> Declared:
     """The models of a file, of a folder with a mesh.yaml, or of a folder of model files.
 
     Args:
         replicas: of each model that does not say itself.
         name: NAME or NAME:VERSION for a single file; by default the file's own name, version 1.
+        inputs, outputs: types of a single file that does not say, as "x:FP32[-1,4]".
 
     Raises:
         InvalidInput: there is nothing to serve; says what was looked for.
@@ -38,15 +47,17 @@ def declared(source: Path, replicas: int | None = None, name: str | None = None,
         recognise(source)  # says so, with near names
     file = source / meshfile.FILE if source.is_dir() else source
     if file.name.endswith((".yaml", ".yml")) and file.exists():
-        if name:
-            raise ConfigError(f"--as names a single file; {file} names its models itself")
+        for option, given in (("--as", name), ("--input", inputs), ("--output", outputs)):
+            if given:
+                raise ConfigError(f"{option} is for a single file; {file} describes its models itself")
         content = meshfile.load(file, replicas)
         return Declared(content.mesh, content.models, file.parent)
     if not source.is_dir() or _is_model(source):
         model, version = split_name(name or name_from(source))
         found_as = recognise(source).description
         notes = (f"folder '{source}' is one model, '{model}': {found_as}",) if source.is_dir() else ()
-        return Declared(MeshSpec(), (_single(source, model, version or "1", replicas or 1, gpus),), notes=notes)
+        single = _single(source, model, version or "1", replicas or 1, gpus, tuple(inputs), tuple(outputs))
+        return Declared(MeshSpec(), (single,), notes=notes)
     paths = [path for path in sorted(source.iterdir()) if not path.name.startswith(".")]
     found: dict[str, Path] = {}
     for path in filter(_is_model, paths):
@@ -79,8 +90,16 @@ def split_name(text: str) -> tuple[str, str]:
     return name, version.lstrip("0")
 
 
-def _single(path: Path, name: str, version: str, replicas: int, gpus: int) -> ModelSpec:
-    return ModelSpec(name, {version: VersionSpec(path.resolve())}, replicas, gpus)
+def _single(
+    path: Path,
+    name: str,
+    version: str,
+    replicas: int,
+    gpus: int,
+    inputs: tuple[str, ...] = (),
+    outputs: tuple[str, ...] = (),
+) -> ModelSpec:
+    return ModelSpec(name, {version: VersionSpec(path.resolve(), None, inputs, outputs)}, replicas, gpus)
 
 
 def _is_model(path: Path) -> bool:

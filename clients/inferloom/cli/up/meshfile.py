@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.mesh.names import is_name
 from inferloom.sidecar.modelfile.recognise import recognise
 
-__all__ = ["MeshFile", "load", "model_from_file"]
+__all__ = ["MeshFile", "load", "load_applied"]
 
 FILE = "mesh.yaml"
 KINDS = ("mesh", "model")
+REMOVED = "removed"  # kind, in mesh.applied.yaml alone: a model of mesh.yaml that was taken out
 MODEL_KEYS = ("source", "versions", "replicas", "gpus", "warmup", "inputs", "outputs")
 VERSION_KEYS = ("source", "warmup", "inputs", "outputs")
 MESH_KEYS = ("replicas", "grpc", "registry", "gateway")
@@ -71,19 +73,25 @@ def load(path: Path, replicas: int | None = None) -> MeshFile:
     return MeshFile(mesh, tuple(models.values()))
 
 
-def model_from_file(source: Path, name: str, version: str, *, replicas: int, gpus: int) -> ModelSpec:
-    """The model a bare file is."""
-    return ModelSpec(name, {version: VersionSpec(source.resolve())}, replicas, gpus)
+def load_applied(path: Path) -> tuple[tuple[ModelSpec, ...], frozenset[str]]:
+    """The models of a mesh.applied.yaml, and the names of those that were taken out.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    documents = [_envelope(document, ("model", REMOVED)) for document in read(path)]
+    models = tuple(_model(name, spec, path.parent, 1) for kind, name, spec, _ in documents if kind == "model")
+    return models, frozenset(name for kind, name, _, _ in documents if kind == REMOVED)
 
 
-def _envelope(document: Located) -> tuple[str, str, Located, Located]:
+def _envelope(document: Located, kinds: Sequence[str] = KINDS) -> tuple[str, str, Located, Located]:
     entries = document.mapping("a document", ("kind", "name", "spec"))
     for key in ("kind", "name", "spec"):
         if key not in entries:
             raise document.error(f"a document needs '{key}'")
     kind = entries["kind"].text("kind")
-    if kind not in KINDS:
-        raise entries["kind"].error(f"unknown kind '{kind}'; known are {', '.join(KINDS)}")
+    if kind not in kinds:
+        raise entries["kind"].error(f"unknown kind '{kind}'; known are {', '.join(kinds)}")
     name = entries["name"].text("name")
     if not is_name(name):
         raise entries["name"].error(f"'{name}' is no name: 1 to 128 letters, digits, '.', '_' or '-'")

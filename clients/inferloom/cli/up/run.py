@@ -51,6 +51,8 @@ class UpOptions:
     replicas: int | None = None
     name: str | None = None
     gpus: int = 0
+    inputs: tuple[str, ...] = ()  # "x:FP32[-1,4]", of a single file that does not say
+    outputs: tuple[str, ...] = ()
     triton: str = "managed"
     timeout: float = 600.0  # seconds until everything declared must be served
     drain_timeout: float = 10.0
@@ -92,7 +94,7 @@ class _Up:
 
     async def run(self) -> None:
         options = self._options
-        wanted = declared(options.source, options.replicas, options.name, options.gpus)
+        wanted = declared(options.source, options.replicas, options.name, options.gpus, options.inputs, options.outputs)
         kind = options.registry or wanted.mesh.registry or "memory"
         if kind not in ("memory", "consul") and not kind.startswith("consul://"):
             raise ConfigError(f"--registry: {kind!r} is none of memory, consul, consul://HOST:PORT")
@@ -100,8 +102,8 @@ class _Up:
         check_free(address, "--grpc")
         # The port is settled here: it tells this mesh from others, in its documents and in the names of its logs.
         address = Address(address.host, address.port or free_port(address.host))
-        applied = Applied(wanted.folder, wanted.models) if wanted.folder is not None else None
         host = f"{socket.gethostname()}/{address}"
+        applied = Applied(wanted.folder, wanted.models, host) if wanted.folder is not None else None
         models = applied.models() if applied is not None else wanted.models
         specs = {spec.name: replace(spec, host=host) for spec in models}
         for note in wanted.notes:

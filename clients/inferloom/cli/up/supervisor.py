@@ -18,6 +18,7 @@ from inferloom.mesh.registry.base import Document, DocumentKey, Registry
 __all__ = ["Supervisor"]
 
 log = structlog.get_logger(__name__)
+LOOK = 0.5  # seconds between looks at the sidecars
 
 
 class Supervisor:
@@ -39,6 +40,7 @@ class Supervisor:
         self._specs: dict[str, ModelSpec] = {}
         self.problems: dict[str, str] = {}
         self._told: dict[str, dict[str, Any]] = {}
+        self._documents: Mapping[DocumentKey, Document] = {}
 
     @property
     def specs(self) -> Mapping[str, ModelSpec]:
@@ -47,9 +49,24 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async for documents in self._registry.documents.watch(KIND):
-            await self.apply(documents)
-            await self._tell(documents)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_fleet(), name="watch sidecars")
+            async for documents in self._registry.documents.watch(KIND):
+                self._documents = documents
+                await self.apply(documents)
+                await self._tell()
+
+    async def _watch_fleet(self) -> None:
+        """A sidecar that cannot start is a problem of the models it was to hold."""
+        while True:
+            await asyncio.sleep(LOOK)
+            for place_id, why in self._fleet.trouble().items():
+                entry = self._places.get(place_id)
+                fresh = [name for name in (entry.models if entry is not None else ()) if name not in self.problems]
+                for name in fresh:
+                    self._problem(name, why)
+                if fresh:
+                    await self._tell()
 
     async def apply(self, documents: Mapping[DocumentKey, Document]) -> None:
         """Carry out this state of the documents."""
@@ -90,8 +107,8 @@ class Supervisor:
         for name, why in problems.items():
             self._problem(name, why)
 
-    async def _tell(self, documents: Mapping[DocumentKey, Document]) -> None:
-        version = {name: document.version for (_, name), document in documents.items()}
+    async def _tell(self) -> None:
+        version = {name: document.version for (_, name), document in self._documents.items()}
         told = {name: {"why": why, "version": version[name]} for name, why in self.problems.items() if name in version}
         try:
             for name in told.keys() | self._told.keys():

@@ -57,8 +57,9 @@ async def attempt_once(
         raise DeadlineExceeded(f"the deadline passed before '{call.model}' could be asked")
     payload = call.payload
     replica = endpoint.replica
-    if not call.version and len(replica.versions) > 1:
-        # Triton would take the newest: then adding a version would move all of its traffic.
+    if not call.version and replica.versions:
+        # Triton would take the newest, as soon as it is loaded and before anybody knows: then adding a version would move
+        # all of its traffic.
         payload = with_string(payload, METHODS[call.method].version_field, replica.default_version)
     load, permit = endpoint.load, endpoint.health.begin()
     load.begin()

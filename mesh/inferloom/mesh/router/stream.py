@@ -109,7 +109,7 @@ class _Stream:
             branch = await self._branch(call)
             branch.sequence |= call.affinity is not None
             versions = branch.endpoint.replica.versions
-            if not call.version and len(versions) > 1:
+            if not call.version and versions:
                 field = MODEL_STREAM_INFER.version_field
                 request = with_string(request, field, branch.endpoint.replica.default_version)
             message = Message(request_id, self._router.clock.now(), quiet=quiet)

@@ -66,3 +66,15 @@ async def test_it_follows_the_documents(base: ModelSpec, tmp_path: Path) -> None
     assert "replicas: 4" in (tmp_path / FILE).read_text()
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
+
+
+def test_a_model_that_was_removed_stays_removed(base: ModelSpec, tmp_path: Path) -> None:
+    Applied(tmp_path, (base,)).write({})
+    assert Applied(tmp_path, (base,)).models() == ()
+
+
+def test_the_models_of_another_mesh_on_the_same_consul_are_left_alone(base: ModelSpec, tmp_path: Path) -> None:
+    other = ModelSpec("digits", {"1": VersionSpec(tmp_path / "v2.onnx")}, 1, host="there/1")
+    applied = Applied(tmp_path, (base,), "here/1")
+    applied.write(documents(replace(base, host="here/1"), other))
+    assert not (tmp_path / FILE).exists()

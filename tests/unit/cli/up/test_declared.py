@@ -44,7 +44,7 @@ def test_a_folder_with_a_mesh_yaml_is_what_that_says(folder: Path) -> None:
         found = declared(source, replicas=2)
         assert [(spec.name, spec.replicas) for spec in found.models] == [("a", 2)]
         assert found.folder == folder
-    with pytest.raises(ConfigError, match="--as names a single file"):
+    with pytest.raises(ConfigError, match="--as is for a single file"):
         declared(folder, name="b")
 
 

@@ -48,7 +48,7 @@ async def test_a_reply_passes_as_it_came_and_heals() -> None:
 
 
 async def test_the_replica_gets_the_payload_the_metadata_and_a_little_less_than_the_time_left() -> None:
-    mesh = FakeMesh([replica()])
+    mesh = FakeMesh([replica(versions=())])
     await attempt(mesh, metadata=(("k", "v"),))
     (sent,) = mesh.channel("a").sent
     assert sent.payload is REQUEST
@@ -79,7 +79,7 @@ class TestDefaultVersion:
         payload = bytes(message.SerializeToString())
         await attempt(mesh, version=asked, payload=payload, method=METHODS[f"/{SERVICE}/{method}"].path)
         sent = mesh.channel("a").sent[0].payload
-        if len(versions) <= 1 or asked:
+        if not versions or asked:
             assert sent is payload
         parsed: Any = type(message).FromString(sent)
         return str(parsed.model_version if method == "ModelInfer" else parsed.version)
@@ -88,8 +88,10 @@ class TestDefaultVersion:
         assert await self.version_sent(("1", "2")) == "1"
         assert await self.version_sent(("2", "10"), method="ModelMetadata") == "2"
 
-    async def test_a_single_version_leaves_the_payload_alone(self) -> None:
-        assert await self.version_sent(("2",)) == ""
+    async def test_a_single_version_is_named_too_for_a_newer_one_answers_from_the_moment_it_is_loaded(self) -> None:
+        assert await self.version_sent(("2",)) == "2"
+
+    async def test_unknown_versions_leave_the_payload_alone(self) -> None:
         assert await self.version_sent(()) == ""
 
     async def test_a_named_version_is_respected(self) -> None:

@@ -3,6 +3,8 @@
 import onnxruntime as ort
 from inferloom_backend import Backend, InvalidModel, Tensor, cpu_threads
 
+ort.disable_telemetry_events()  # a model server tells nobody what it does
+
 TYPES = {
     "tensor(bool)": "BOOL",
     "tensor(double)": "FP64",
