@@ -54,7 +54,9 @@ class SidecarConfig:
         if self.triton_url:
             parse_address(self.triton_url, "--triton-url")
         elif self.repository is None:
-            raise ConfigError("a sidecar needs a model repository, or the address of a running Triton (triton_url)")
+            raise ConfigError(
+                "a sidecar needs models (--repository DIR), or the address of a running Triton (--triton-url HOST:PORT)"
+            )
         if not self.weight > 0:
             raise ConfigError(f"weight {self.weight}: it must be greater than 0")
         for name in ("load_timeout", "attach_timeout", "scan_interval", "probe_interval", "probe_timeout", "probes"):

@@ -174,7 +174,9 @@ async def run(argv: Sequence[str], name: str, progress: Progress) -> None:
         if child.returncode is None:
             await child.stop(1)
     if code != 0:
-        raise ConfigError(f"the Triton runtime could not be installed: {last_error(child)}")
+        said = last_error(child)
+        cure = "; is there a network, and does pip reach its index?" if "No matching distribution" in said else ""
+        raise ConfigError(f"the Triton runtime could not be installed: {said}{cure}")
 
 
 def last_error(child: Child) -> str:

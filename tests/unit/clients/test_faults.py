@@ -8,7 +8,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 
 from inferloom.clients.faults import error_of, message_error
-from inferloom.mesh.errors import Unreachable, (
+from inferloom.mesh.errors import (
     Conflict,
     DeadlineExceeded,
     Exhausted,
@@ -19,6 +19,7 @@ from inferloom.mesh.errors import Unreachable, (
     NoReplica,
     ReplicaError,
     Unauthenticated,
+    Unreachable,
     Unsupported,
     status_of,
 )
