@@ -18,17 +18,20 @@ test: ## all tests, on real Triton and Consul
 	@scripts/setup test
 	$(VENV)/python -m pytest
 
-unit: setup ## the unit tests alone: no network, seconds
+unit: ## the unit tests alone: no network, seconds
+	@scripts/setup dev
 	$(VENV)/python -m pytest tests/unit
 
-lint: setup ## ruff, mypy, and whether the generated code is what the protos say
+lint: ## ruff, mypy, and whether the generated code is what the protos say
+	@scripts/setup dev
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	@$(MAKE) -s gen
 	@drift=$$(git status --porcelain -- protos); [ -z "$$drift" ] || { echo "generated code differs: run make gen and commit"; echo "$$drift"; exit 1; }
 
-gen: setup ## the Python code of the protos
+gen: ## the Python code of the protos
+	@scripts/setup dev
 	cd protos && ../$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS:protos/%=%)
 
 bench: ## requests per second, CPU and memory beside yardsticks

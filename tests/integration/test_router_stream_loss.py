@@ -87,6 +87,7 @@ async def test_a_frozen_replica_that_is_given_up_fails_its_messages_at_once_and_
         for _ in range(2):
             await talk.hear()
         pinned = await where(mesh, "tokens")
+        await asyncio.sleep(0.1)  # it has said that it was the last
         servers[pinned].freeze()
         await talk.say(token_request(2, 0.0, "stuck"))
         await asyncio.sleep(0.1)

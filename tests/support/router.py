@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -19,6 +21,7 @@ from inferloom.mesh.listen import Address
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.registry.memory import MemoryRegistration, MemoryRegistry
+from inferloom.mesh.resilience.health import BreakerState
 from inferloom.mesh.router.router import Router, RouterSettings
 from inferloom.mesh.router.server import RouterServer, ServerSettings
 from inferloom.mesh.telemetry.tracing import Tracing
@@ -180,6 +183,14 @@ class Mesh:
             if other == name:
                 await registration.update(replace(registration.replica, **fields))
 
+    async def settled(self) -> None:
+        """Return once each connection is up, or known to be refused."""
+        endpoints = [each for group in self.router.pool.groups.values() for each in group.endpoints.values()]
+        end = time.monotonic() + 5
+        while not all(each.channel.connected or each.health.state is BreakerState.OPEN for each in endpoints):
+            assert time.monotonic() < end, endpoints
+            await asyncio.sleep(0.01)
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of that name with these labels."""
         samples = [sample for family in self.router.metrics.collect() for sample in family.samples]
@@ -210,6 +221,7 @@ async def running_mesh(
     try:
         await router.start()
         await face.start()
+        await mesh.settled()
         yield mesh
     finally:
         await face.drain(0.0)
