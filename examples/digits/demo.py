@@ -88,7 +88,9 @@ async def incident(mesh: DemoMesh, load: Load, replica: str, number: signal.Sign
     say(f"  {replica} (process {pid}) {what} ...")
     out = await mesh.wait_until(replica, serving=False) - began
     back = await mesh.wait_until(replica, serving=True) - began
-    say(f"    out of routing after {out:.1f} s, serving again after {back:.1f} s; {load.sent - before} requests meanwhile")
+    say(
+        f"    out of routing after {out:.1f} s, serving again after {back:.1f} s; {load.sent - before} requests meanwhile"
+    )
 
 
 async def tell(mesh: DemoMesh) -> None:

@@ -80,6 +80,8 @@ async def test_the_streaming_tritonclient_gets_every_token(mesh: Mesh, pair: Pai
         return answers
 
     through, directly = await asyncio.to_thread(ask, mesh.address), await asyncio.to_thread(ask, pair[0].address)
+    for answer in (*through, *directly):
+        answer.model_version = ""  # the router names one, and Triton repeats it in each answer
     assert through == directly
     assert through[-1].parameters["triton_final_response"].bool_param
 
