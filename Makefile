@@ -16,7 +16,7 @@ demo: setup ## handwritten digits through the mesh, with one Triton killed and o
 
 test: ## all tests, on real Triton and Consul
 	@scripts/setup test
-	$(VENV)/python -m pytest
+	$(VENV)/python -m pytest -n 3 --dist loadfile
 
 unit: ## the unit tests alone: no network, seconds
 	@scripts/setup dev

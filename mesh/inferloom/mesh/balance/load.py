@@ -63,6 +63,12 @@ class ReplicaLoad:
     def begin(self) -> None:
         self.in_flight += 1
 
+    def restart(self, now: float) -> None:
+        """Its breaker has closed: what the failures did to the average is forgotten, and it starts slowly as a new one."""
+        self._seconds = 0.0
+        self._failing = False
+        self.began = now
+
     def done(self, verdict: Verdict, seconds: float, now: float) -> None:
         """An answer took `seconds`."""
         self.in_flight -= 1

@@ -90,6 +90,8 @@ async def attempt_once(
         late = late and seconds >= 2 * load.typical  # not for callers whose deadlines are shorter than its answers
         judged = verdict(Outcome(code, seconds, late, lost, shed))
         permit.done(judged, now)
+        if permit.probe and judged is Verdict.SUCCESS:
+            load.restart(now)
         load.done(judged, seconds, now)
     assert error is not None
     return Attempt(endpoint, error, judged, sent)

@@ -109,3 +109,15 @@ def test_cost_is_never_negative_and_the_average_stays_between_what_was_seen(
         seen.append(max(seconds, FAILURE_SECONDS) if verdict in (FAILURE, RETRYABLE) else seconds)
         assert 0 <= load.seconds <= max(seen) + 1e-9
     assert load.in_flight == 0
+
+
+def test_a_replica_whose_breaker_has_closed_is_no_longer_judged_by_its_failures() -> None:
+    load = ReplicaLoad(0.0)
+    for moment in range(3):
+        load.begin()
+        load.done(Verdict.RETRYABLE, 0.001, 100.0 + moment)
+    assert load.seconds == pytest.approx(5.0)
+    load.begin()
+    load.restart(110.0)
+    load.done(Verdict.SUCCESS, 0.02, 110.0)
+    assert load.seconds == pytest.approx(0.02)
