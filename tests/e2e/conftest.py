@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -11,6 +12,9 @@ import psutil
 import pytest
 
 from tests.support.up import DATA, Home, Up
+
+# A shell starts what it runs in the background with SIGINT ignored, and that would be inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PATIENCE = 5.0  # seconds that what was started may take to end
 

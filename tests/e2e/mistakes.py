@@ -273,7 +273,8 @@ STARTING = [
     Mistake(
         "The Triton runtime cannot be installed",
         "inferloom up iris.onnx",
-        "the Triton runtime could not be installed: pip: ERROR: No matching distribution found for nvidia-pytriton==0.7.0",
+        "the Triton runtime could not be installed: pip: ERROR: No matching distribution found for nvidia-pytriton==0.7.0; "
+        "is there a network, and does pip reach its index?",
         environ={"INFERLOOM_CACHE": "cache", "PIP_NO_INDEX": "1"},
     ),
     Mistake(

@@ -209,6 +209,28 @@ async def test_where_consul_answers_an_old_snapshot_is_not_used(registries: Make
     assert set(second.catalog.models) == {"here"}
 
 
+async def test_a_router_and_a_consul_that_are_both_started_again_forget_nothing(
+    consul: Consul, registries: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "snapshot.json"
+    writer = registries()
+    await writer.register(replica("one"))
+    first = registries(snapshot=path)
+    await first.start()
+    await eventually(first, lambda c: "one" in c.models)
+    await first.close()
+    await writer.close()
+    await consul.kill()
+    await consul.restart()
+    second = registries(snapshot=path)
+    await second.start()
+    assert set(second.catalog.models) == {"one"}
+    os.utime(path, (time.time() - 100, time.time() - 100))
+    third = registries(snapshot=path)
+    await third.start()
+    assert not third.catalog.models, "an old snapshot is not believed when Consul answers"
+
+
 async def test_a_change_reaches_the_disk_while_the_process_lives(registries: Make, tmp_path: Path) -> None:
     path = tmp_path / "snapshot.json"
     registry = registries(snapshot=path)

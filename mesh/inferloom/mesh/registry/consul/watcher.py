@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
-from inferloom.mesh.catalog import EMPTY, Catalog
+from inferloom.mesh.catalog import EMPTY, Catalog, Replica
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InferloomError, RegistryUnavailable
 from inferloom.mesh.latest import Latest
@@ -53,6 +53,7 @@ class Watcher:
         self._confirmed: dict[str, float] = {}  # by query: when (on the clock) it was answered last
         self._failed: dict[str, InferloomError] = {}  # by query: why it is not answered now
         self._saved_at: float | None = None  # when (on the clock) the saved snapshot was confirmed, if it serves
+        self._recent: Sequence[Replica] = ()  # the saved snapshot, where it is young, until the first answer
         self._unseen = False  # said once that no checks are to be seen
         self._complete = asyncio.Event()  # both queries have been answered
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,6 +118,8 @@ class Watcher:
             self._publish()
             self._run()
             return
+        if saved is not None and self._clock.wall() - saved.confirmed < KEEP:
+            self._recent = saved.replicas
         self._run()
         try:
             async with asyncio.timeout(patience):
@@ -167,6 +170,10 @@ class Watcher:
             entries = await parse(answer.body, entry, Entry)
         except ValueError as error:
             raise self._client.not_consul(error) from error
+        if not entries and self._recent:
+            # Consul was started again as well and knows nothing yet: what vanished is kept, here as elsewhere.
+            self._view.seed(self._recent)
+        self._recent = ()
         self._view.records(entries, continuous=continuous)
 
     async def _take_checks(self, answer: Answer, continuous: bool) -> None:
