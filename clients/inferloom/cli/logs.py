@@ -36,6 +36,14 @@ def _drop_while_held(logger: object, name: str, event: structlog.typing.EventDic
     return event
 
 
+class _Forward(logging.Handler):
+    """Parts that log through the standard library come out as the others do."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger(record.name)
+        logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
+
+
 def set_up(level: str = "") -> None:
     """JSON lines where stderr is no terminal, readable ones where it is.
 
@@ -67,3 +75,6 @@ def set_up(level: str = "") -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    ours = logging.getLogger("inferloom")
+    ours.handlers, ours.propagate = [_Forward()], False
+    ours.setLevel(LEVELS[name])
