@@ -1,15 +1,14 @@
 """The one seam of the data path: a `Call` goes in, a `Reply` comes out, and `verdict` says what an outcome means.
 
 Everything between the face that reads requests and the transport that sends them is a `Layer` around a `Handler`
-(the shape of tower's Service and Layer).
+(the shape of tower's Service and Layer). They are named tuples: immutable, and made in a third of a frozen dataclass's time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from grpc import StatusCode
 
@@ -18,8 +17,7 @@ __all__ = ["Call", "Handler", "Layer", "Metadata", "Outcome", "Reply", "Verdict"
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request on its way. Tensors in `payload` are never parsed."""
 
     model: str
@@ -31,8 +29,7 @@ class Call:
     affinity: bytes | None = None  # requests with the same key go to the same replica, and are never retried elsewhere
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A replica's answer, as it came."""
 
     payload: bytes
@@ -59,8 +56,7 @@ class Verdict(Enum):
     IGNORED = "ignored"  # says nothing about it
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an attempt ended.
 
     `code` None: the caller went away before it ended. `late`: it went away after nine tenths of the attempt's time, or

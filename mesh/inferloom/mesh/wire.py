@@ -7,9 +7,9 @@ another executed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
+from typing import NamedTuple
 
 from inferloom.mesh.errors import InvalidInput
 
@@ -26,8 +26,7 @@ _LARGEST_TAG = 0xFFFFFFFF
 MOST_FIELDS = 65_536  # in a request: 64 MiB of empty ones would hold the event loop for seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What a request asks for."""
 
     model: str

@@ -101,7 +101,7 @@ def replica(id: str = "a", **changes: Any) -> Replica:  # noqa: A002
 
 def call(clock: ManualClock, seconds: float = 1.0, **changes: Any) -> Call:
     """A call of `iris` with so many seconds left."""
-    return replace(Call("iris", "", MODEL_INFER.path, REQUEST, (), clock.now() + seconds), **changes)
+    return Call("iris", "", MODEL_INFER.path, REQUEST, (), clock.now() + seconds)._replace(**changes)
 
 
 class FakeMesh:

@@ -19,6 +19,8 @@ LATE = 0.9  # a cancellation after this share of an attempt's time counts as "at
 SHED_MESSAGE = "Exceeds maximum queue size"  # Triton's words, under UNAVAILABLE
 EXPIRED_MESSAGE = "Request timeout expired"  # the same
 SHED_PUSHBACK = 0.05  # seconds
+OK = StatusCode.OK
+ANSWERED = verdict(Outcome(OK, 0.0))  # asked once: nearly every attempt ends so
 
 
 def margin(remaining: float) -> float:
@@ -70,7 +72,7 @@ async def attempt_once(
     sent = True
     try:
         reply = await endpoint.channel.send(call.method, payload, timeout, metadata, endpoint.active)
-        code = StatusCode.OK
+        code = OK
         return reply
     except Lost as exception:
         code, error, lost, sent = exception.code, exception, True, exception.sent
@@ -83,12 +85,14 @@ async def attempt_once(
     finally:
         now = clock.now()
         seconds = now - began
-        # Triton's own time-out of its queue, translated, is not the replica's fault.
-        slow = code is None or (code is StatusCode.DEADLINE_EXCEEDED and type(error) is ReplicaError)
-        late = slow and seconds >= LATE * timeout
-        lost = lost or (late and timeout < left and code is not None)  # given up in time for another replica
-        late = late and seconds >= 2 * load.typical  # not for callers whose deadlines are shorter than its answers
-        judged = verdict(Outcome(code, seconds, late, lost, shed))
+        judged = ANSWERED
+        if code is not OK:
+            # Triton's own time-out of its queue, translated, is not the replica's fault.
+            slow = code is None or (code is StatusCode.DEADLINE_EXCEEDED and type(error) is ReplicaError)
+            late = slow and seconds >= LATE * timeout
+            lost = lost or (late and timeout < left and code is not None)  # given up in time for another replica
+            late = late and seconds >= 2 * load.typical  # not for callers whose deadlines are shorter than its answers
+            judged = verdict(Outcome(code, seconds, late, lost, shed))
         permit.done(judged, now)
         if permit.probe and judged is Verdict.SUCCESS:
             load.restart(now)

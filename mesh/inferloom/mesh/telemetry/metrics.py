@@ -16,6 +16,7 @@ __all__ = ["BUCKETS", "CONTENT_TYPE", "RouterMetrics", "exposition"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
+OK = StatusCode.OK
 UNKNOWN_MODEL = UNKNOWN_VERSION = "(unknown)"
 
 
@@ -33,13 +34,13 @@ class RouterMetrics:
     """What a router counts. `gauges` yields the metrics that are read off other objects at the time of asking."""
 
     def __init__(self, gauges: Callable[[], Iterable[Metric]] = tuple) -> None:
-        self._requests: dict[tuple[str, str, StatusCode], _Series] = {}
+        self._requests: dict[tuple[str, str, str], _Series] = {}
         self._failed: dict[tuple[str, str, StatusCode], int] = {}
         self._retries: dict[str, int] = {}
         self.gauges = gauges
 
     def finished(self, model: str, version: str, code: StatusCode, seconds: float) -> None:
-        key = (model, version, code)
+        key = (model, version, "OK" if code is OK else code.name)  # hashing an enum runs Python
         series = self._requests.get(key)
         if series is None:
             series = self._requests[key] = _Series()
@@ -64,12 +65,12 @@ class RouterMetrics:
             "Requests as the caller saw them: time until the answer.",
             labels=["model", "version", "code"],
         )
-        for (model, version, code), series in tuple(self._requests.items()):
+        for (model, version, name), series in tuple(self._requests.items()):
             total, cumulated = 0, []
             for bound, count in zip((*map(str, BUCKETS), "+Inf"), series.buckets, strict=True):
                 total += count
                 cumulated.append((bound, float(total)))
-            requests.add_metric([model, version, code.name], cumulated, series.seconds)
+            requests.add_metric([model, version, name], cumulated, series.seconds)
         yield requests
         failed = CounterMetricFamily(
             "inferloom_attempt_failures", "Attempts at a replica that failed.", labels=["model", "replica", "code"]

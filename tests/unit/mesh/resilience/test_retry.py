@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -10,7 +9,7 @@ from inferloom.mesh.policy import Retrying, TrafficPolicy
 from inferloom.mesh.resilience.retry import backoff, may_retry
 
 PLAIN = Call("iris", "", "/m", b"", (), 1.0)
-STICKY = replace(PLAIN, affinity=b"7")
+STICKY = PLAIN._replace(affinity=b"7")
 IDEMPOTENT, EFFECTS = TrafficPolicy(), TrafficPolicy(idempotent=False)
 
 

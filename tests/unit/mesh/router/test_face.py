@@ -33,7 +33,7 @@ def only(router: FakeRouter) -> FakeChannel:
 
 
 def counted(router: FakeRouter) -> set[tuple[str, str, StatusCode]]:
-    return set(router.metrics._requests)
+    return {(model, version, StatusCode[code]) for model, version, code in router.metrics._requests}
 
 
 async def test_a_request_goes_to_a_replica_with_its_metadata_and_deadline() -> None:
