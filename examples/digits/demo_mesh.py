@@ -33,7 +33,7 @@ class DemoMesh:
 
     async def __aenter__(self) -> DemoMesh:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "inferloom.cli.main", "up", str(self._folder), "--grpc", "127.0.0.1:0"),
+            *(sys.executable, "-m", "inferloom.cli", "up", str(self._folder), "--grpc", "127.0.0.1:0"),
             stdout=asyncio.subprocess.PIPE,
         )
         try:

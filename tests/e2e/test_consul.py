@@ -14,8 +14,8 @@ from tests.support.up import DATA, Home, Up, wait_for
 MEBI = 1024 * 1024
 BACK = 25.0  # seconds until all is as it was; two busy cores included
 ROLES = {
-    "router": ("inferloom.cli.main", " router "),
-    "sidecar": ("inferloom.cli.main", " sidecar "),
+    "router": ("inferloom.cli", " router "),
+    "sidecar": ("inferloom.cli", " sidecar "),
     "triton": ("tritonserver", "--model-repository"),
     "consul": ("consul", " agent "),
 }

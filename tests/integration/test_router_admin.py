@@ -43,7 +43,7 @@ class Process:
 async def process(pair: Pair) -> AsyncIterator[Process]:
     registry = "static:" + ",".join(f"{model}={server.address}" for model in ("echo", "slow") for server in pair)
     ready: asyncio.Queue[str] = asyncio.Queue()
-    command = [sys.executable, "-m", "inferloom.cli.main", "router", "--registry", registry]
+    command = [sys.executable, "-m", "inferloom.cli", "router", "--registry", registry]
     child = await start([*command, "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"], on_line=ready.put_nowait)
     try:
         async with asyncio.timeout(20):

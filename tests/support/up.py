@@ -24,7 +24,7 @@ import psutil
 __all__ = ["DATA", "Done", "Home", "Up", "wait_for"]
 
 DATA = Path(__file__).parents[1] / "data" / "models"
-COMMAND = (sys.executable, "-m", "inferloom.cli.main")
+COMMAND = (sys.executable, "-m", "inferloom.cli")
 VARIABLE = "INFERLOOM_STATE"
 STRANGE = ("INFERLOOM_MESH", "INFERLOOM_TOKEN", "INFERLOOM_LOG", "CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN")
 START = 90.0  # seconds until a mesh must be ready: a cold disk and two busy cores included

@@ -21,7 +21,7 @@ from inferloom.sidecar.sidecar import Sidecar
 __all__ = ["INFERLOOM", "Fleet", "FleetSettings", "ProcessFleet", "TaskFleet"]
 
 log = structlog.get_logger(__name__)
-INFERLOOM = (sys.executable, "-m", "inferloom.cli.main")
+INFERLOOM = (sys.executable, "-m", "inferloom.cli")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,5 @@
+"""`python -m inferloom.cli`: the command."""
+
+from inferloom.cli.entry import main
+
+main()
