@@ -32,12 +32,15 @@ from inferloom.cli.up.roles import Where, router_process, router_task
 from inferloom.cli.up.runtime import ensure_runtime
 from inferloom.cli.up.supervisor import Supervisor
 from inferloom.cli.up.versions import check_versions
+from inferloom.mesh.clock import SYSTEM
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address, check_free, free_port, parse_address
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.registry.memory import MemoryRegistry
 
 __all__ = ["UpOptions", "run_up"]
+
+KEEP_LOGS = 7 * 86400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,8 +198,12 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def _logs(address: Address) -> Path:
+    """The folder of this mesh's logs, emptied; those of meshes that ran long ago are removed."""
     folder = state_folder() / "logs" / str(address).replace(":", "_")
     folder.mkdir(parents=True, exist_ok=True)
+    for other in folder.parent.iterdir():
+        if other != folder and SYSTEM.wall() - other.stat().st_mtime > KEEP_LOGS:
+            shutil.rmtree(other, ignore_errors=True)
     for old in folder.glob("*.log"):
         old.unlink()
     return folder
