@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from inferloom.cli.state import MeshState, find
+from inferloom.cli.state import MeshState, author, find
 from inferloom.cli.up.declared import split_name
 from inferloom.cli.up.documents import KIND, PROBLEM, ModelSpec, VersionSpec
 from inferloom.cli.up.examples import example_calls
@@ -76,7 +74,7 @@ async def add(
             wanted,
             spec.to_json(),
             expected_version=before.version if before is not None else 0,
-            author=_author(),
+            author=author(),
         )
         problems: dict[str, str] = {}
         watching = asyncio.create_task(_watch_problems(registry, written, problems), name="watch problems")
@@ -123,7 +121,7 @@ async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
         if number and len(rest) == len(spec.versions):
             raise InvalidInput(f"model '{wanted}' has no version {number}; it has {', '.join(spec.versions)}")
         after = replace(spec, versions=rest).to_json() if number and rest else None
-        await registry.documents.put(KIND, wanted, after, expected_version=before.version, author=_author())
+        await registry.documents.put(KIND, wanted, after, expected_version=before.version, author=author())
         if not await _gone(registry, wanted, number if after is not None else ""):
             print(f"{name} still has requests in flight and goes when they end", file=sys.stderr)
         print(f"removed {name}")
@@ -202,7 +200,7 @@ async def _undo(registry: RemoteRegistry, name: str, before: Document | None, wr
     """Write what was there before, and wait until the mesh is so again: another attempt must not see this one's fault."""
     spec = before.spec if before is not None else None
     try:
-        await registry.documents.put(KIND, name, spec, expected_version=written.version, author=_author())
+        await registry.documents.put(KIND, name, spec, expected_version=written.version, author=author())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UNDONE):
                 async for catalog in registry.watch():
@@ -211,7 +209,3 @@ async def _undo(registry: RemoteRegistry, name: str, before: Document | None, wr
                         return
     except InferloomError as error:
         print(f"inferloom: could not be taken back: {error}", file=sys.stderr)
-
-
-def _author() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"

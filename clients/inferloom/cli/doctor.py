@@ -13,18 +13,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from inferloom.cli.consul_binary import find_binary
-from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.version import __version__
-from inferloom.sidecar.machine import Check, machine_checks
-from inferloom.sidecar.managed import runtime_folder
-from inferloom.sidecar.runtime import find
+from inferloom.sidecar.doctor import triton_checks
+from inferloom.sidecar.machine import Check
 
 __all__ = ["run_doctor"]
 
 
 async def run_doctor() -> bool:
     """Print the table. True where `inferloom up` works here."""
-    needed = await _needed()
+    needed = await triton_checks()
     table = Table(title=f"inferloom {__version__}, Python {platform.python_version()}", title_justify="left")
     for heading in ("", "what", "where it is, or what to do"):
         table.add_column(heading, overflow="fold")
@@ -34,13 +32,6 @@ async def run_doctor() -> bool:
         table.add_row("[green]ok[/]" if ok else "[yellow]--[/]", f"{name} (optional)", escape(text))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     return all(ok for _, ok, _ in needed)
-
-
-async def _needed() -> list[Check]:
-    try:
-        return await find("managed").checks()
-    except InferloomError as error:
-        return [*machine_checks(runtime_folder(os.environ)), ("Triton runtime", False, str(error))]
 
 
 def _optional() -> list[Check]:

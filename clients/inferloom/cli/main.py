@@ -52,6 +52,7 @@ Name = Annotated[str | None, typer.Option("--as", help="NAME or NAME:VERSION; de
 Inputs = Annotated[
     list[str] | None, typer.Option("--input", help="Where the file does not say: NAME:TYPE[SHAPE], as x:FP32[-1,4].")
 ]
+MaxMessage = Annotated[int, typer.Option("--max-message-mib", min=1, max=1024, help="Largest message, on every hop.")]
 Outputs = Annotated[list[str] | None, typer.Option("--output", help="The same for outputs.")]
 Drain = Annotated[float, typer.Option("--drain-timeout", min=0, help="Seconds for what is in flight when it stops.")]
 Triton = Annotated[str, typer.Option("--triton", help="managed, path (tritonserver on PATH) or docker[:TAG].")]
@@ -90,6 +91,7 @@ def up(
     gpus: Annotated[int, typer.Option(min=0, max=64, help="GPUs of each replica of a single file.")] = 0,
     input: Inputs = None,
     output: Outputs = None,
+    max_message_mib: MaxMessage = 64,
     triton: Triton = "managed",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until everything must be served.")] = 600.0,
     drain_timeout: Drain = 10.0,
@@ -107,6 +109,7 @@ def up(
         gpus=gpus,
         inputs=tuple(input or ()),
         outputs=tuple(output or ()),
+        max_message_mib=max_message_mib,
         triton=triton,
         timeout=timeout,
         drain_timeout=drain_timeout,
@@ -201,7 +204,7 @@ def router(
     registry: Annotated[str, typer.Option(help=FORMS)] = "consul",
     grpc: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = "127.0.0.1:8081",
     admin: Admin = "127.0.0.1:9100",
-    max_message_mib: Annotated[int, typer.Option(min=1, max=1024, help="Largest message, on every hop.")] = 64,
+    max_message_mib: MaxMessage = 64,
     max_in_flight_mib: Annotated[int, typer.Option(min=1, help="Request bytes at once in this process.")] = 512,
     drain_timeout: Drain = 30.0,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate.")] = None,

@@ -5,9 +5,11 @@ It holds the mesh's address and the token that allows writing, so only the user 
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import secrets
+import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -36,6 +38,15 @@ def state_folder() -> Path:
         return Path(own)
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "inferloom"
+
+
+def author() -> str:
+    """Who changes something, for a document's history: user@host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def new_token() -> str:

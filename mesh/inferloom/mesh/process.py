@@ -148,7 +148,11 @@ class _Output:
             self._loop.remove_reader(self._fd)
             return False
         if self._log is not None:
-            self._log.write(data)
+            try:
+                self._log.write(data)
+            except OSError:  # a full disk must not keep what it says from being read
+                self._log.close()
+                self._log = None
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line)

@@ -120,8 +120,12 @@ def string_field(data: bytes, path: tuple[int, ...]) -> bytes:
 def _last(data: bytes, number: int) -> bytes:
     found = b""
     at, end = 0, len(data)
+    count = 0
     try:
         while at < end:
+            count += 1
+            if count > MOST_FIELDS:
+                raise IndexError
             tag, at = _varint(data, at)
             if tag > _LARGEST_TAG:
                 raise IndexError

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
 import yaml
 
 from inferloom.cli.up import meshfile
 from inferloom.cli.up.documents import KIND, ModelSpec
+from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.registry.base import Document, DocumentKey, Registry
 
 __all__ = ["Applied"]
+
+log = structlog.get_logger(__name__)
 
 FILE = "mesh.applied.yaml"
 HEAD = "# Written by inferloom: what was added beside mesh.yaml, changed or removed. Delete it to forget that.\n"
@@ -45,12 +49,16 @@ class Applied:
     async def keep(self, registry: Registry) -> None:
         """Write the file after each change, for ever."""
         async for documents in registry.documents.watch(KIND):
-            self.write(documents)
+            try:
+                self.write(documents)
+            except (OSError, InferloomError) as error:
+                log.error("what was changed is not kept for the next start", file=str(self._path), error=str(error))
 
     def write(self, documents: Mapping[DocumentKey, Document]) -> None:
         """Make the file hold what differs from mesh.yaml; without a difference there is no file."""
-        specs = (ModelSpec.from_json(name, document.spec or {}) for (_, name), document in documents.items())
-        present = {spec.name: spec for spec in specs if not self._host or spec.host == self._host}
+        specs = {name: document.spec or {} for (_, name), document in documents.items()}
+        mine = {name: spec for name, spec in specs.items() if not self._host or spec.get("host") == self._host}
+        present = {name: ModelSpec.from_json(name, spec) for name, spec in mine.items()}
         changed = [_document(spec) for name, spec in sorted(present.items()) if not _same(self._base.get(name), spec)]
         gone = [
             {"kind": meshfile.REMOVED, "name": name, "spec": {}} for name in sorted(self._base.keys() - present.keys())

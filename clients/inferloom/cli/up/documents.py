@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.errors import ConfigError, InvalidInput
 
-__all__ = ["KIND", "PROBLEM", "MeshSpec", "ModelSpec", "VersionSpec"]
+__all__ = ["KIND", "PROBLEM", "MeshSpec", "ModelSpec", "VersionSpec", "check_registry"]
 
 KIND = "model"
 PROBLEM = "problem"  # of the same name: why `up` cannot carry out a model's document, and which version of it
@@ -65,16 +65,22 @@ class ModelSpec:
 
     @staticmethod
     def from_json(name: str, value: Mapping[str, Any]) -> ModelSpec:
-        """Raises InvalidInput where a document of this kind was written by something newer."""
+        """Raises InvalidInput where a document is none of this kind, or was written by something newer."""
         unknown = sorted(value.keys() - {"versions", "replicas", "gpus", "host"})
         if unknown:
             raise InvalidInput(
                 f"model '{name}': unknown key '{unknown[0]}' in its document: written by a newer inferloom"
             )
-        versions = {number: VersionSpec.from_json(entry) for number, entry in value["versions"].items()}
-        return ModelSpec(
-            name, versions, int(value.get("replicas", 1)), int(value.get("gpus", 0)), str(value.get("host", ""))
-        )
+        try:
+            versions = {str(int(number)): VersionSpec.from_json(entry) for number, entry in value["versions"].items()}
+            replicas, gpus, host = int(value.get("replicas", 1)), int(value.get("gpus", 0)), str(value.get("host", ""))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidInput(
+                f"model '{name}': its document cannot be read ({type(error).__name__}: {error})"
+            ) from None
+        if not versions or not 1 <= replicas <= MOST_REPLICAS or not 0 <= gpus <= MOST_GPUS:
+            raise InvalidInput(f"model '{name}': no versions, {replicas} replicas or {gpus} GPUs in its document")
+        return ModelSpec(name, versions, replicas, gpus, host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +89,11 @@ class MeshSpec:
 
     replicas: int | None = None  # of each model that does not say itself
     grpc: str | None = None  # HOST:PORT
+    grpc_place: str = ""  # where the file says so, for error messages
     registry: str | None = None
+
+
+def check_registry(text: str) -> None:
+    """Raises ConfigError where a text names none of the registries that `up` can run with."""
+    if text not in ("memory", "consul") and not text.startswith("consul://"):
+        raise ConfigError(f"{text!r} is none of memory, consul, consul://HOST:PORT")

@@ -21,6 +21,7 @@ from inferloom.sidecar.sidecar import Sidecar
 __all__ = ["INFERLOOM", "Fleet", "FleetSettings", "ProcessFleet", "TaskFleet"]
 
 log = structlog.get_logger(__name__)
+RESTART = 1.0  # seconds before a sidecar that ended unexpectedly is started again
 INFERLOOM = (sys.executable, "-m", "inferloom.cli")
 
 
@@ -55,7 +56,8 @@ class TaskFleet:
     def __init__(self, registry: Registry, settings: FleetSettings) -> None:
         self._registry = registry
         self._settings = settings
-        self._running: dict[str, tuple[Sidecar, asyncio.Task[None]]] = {}
+        self._sidecars: dict[str, Sidecar] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._trouble: dict[str, str] = {}
 
     async def add(self, place: Place, repository: Path) -> None:
@@ -68,26 +70,32 @@ class TaskFleet:
             watch_lag=0.1,
             log_path=self._settings.logs / f"{place.id}.log",
         )
-        sidecar = Sidecar(config, self._registry)
-        task = asyncio.create_task(self._run(place.id, sidecar), name=f"sidecar {place.id}")
-        self._running[place.id] = (sidecar, task)
+        self._sidecars[place.id] = Sidecar(config, self._registry)
+        self._tasks[place.id] = asyncio.create_task(self._run(place.id, config), name=f"sidecar {place.id}")
 
-    async def _run(self, place_id: str, sidecar: Sidecar) -> None:
-        try:
-            await sidecar.run()
-        except InferloomError as error:
-            self._trouble[place_id] = str(error)
-        except Exception as error:
-            log.error("sidecar ended unexpectedly", id=place_id, exc_info=error)
-            self._trouble[place_id] = f"{type(error).__name__}: {error}"
+    async def _run(self, place_id: str, config: SidecarConfig) -> None:
+        while True:
+            try:
+                return await self._sidecars[place_id].run()
+            except InferloomError as error:
+                self._trouble[place_id] = str(error)
+                return None
+            except Exception as error:
+                log.error("sidecar ended unexpectedly and is started again", id=place_id, exc_info=error)
+            await asyncio.sleep(RESTART)
+            self._sidecars[place_id] = Sidecar(config, self._registry)
 
     async def remove(self, place_id: str) -> None:
-        sidecar, task = self._running.pop(place_id)
-        await sidecar.drain()
-        await asyncio.wait({task})
+        task = self._tasks.pop(place_id)
+        draining = asyncio.create_task(self._sidecars.pop(place_id).drain())
+        await asyncio.wait({task, draining}, return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        if not task.done():
+            task.cancel()
+        await asyncio.gather(task, draining, return_exceptions=True)
 
     async def close(self) -> None:
-        await asyncio.gather(*(self.remove(place_id) for place_id in tuple(self._running)))
+        await asyncio.gather(*(self.remove(place_id) for place_id in tuple(self._tasks)))
 
     def trouble(self) -> Mapping[str, str]:
         return self._trouble

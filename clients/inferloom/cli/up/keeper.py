@@ -8,12 +8,16 @@ from pathlib import Path
 
 import structlog
 
+from inferloom.mesh.clock import SYSTEM
+from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.process import Child, start
 
 __all__ = ["Keeper"]
 
 log = structlog.get_logger(__name__)
-RESTART = 1.0  # seconds before a process that ended is started again
+RESTART = 1.0  # seconds before a process that ended is started again, doubled while it does not stay
+LONGEST = 30.0
+HEALTHY = 5.0  # seconds after which a process is taken to have started
 MISUSED = 2  # exit status of a process that was told something wrong: starting it again would not help
 
 
@@ -39,10 +43,6 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self.trouble = ""
 
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid if self._child is not None else None
-
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep(), name=f"keep {self._name}")
 
@@ -55,12 +55,21 @@ class Keeper:
             await self._child.stop(grace)
 
     async def _keep(self) -> None:
+        failures = 0
         while True:
-            self._child = await start(self._argv, name=self._name, log_path=self._log_path, on_line=self._on_line)
+            began = SYSTEM.now()
+            try:
+                self._child = await start(self._argv, name=self._name, log_path=self._log_path, on_line=self._on_line)
+            except InferloomError as error:
+                self.trouble = str(error)
+                return
             code = await self._child.wait()
-            if code == MISUSED:
+            healthy = SYSTEM.now() - began >= HEALTHY
+            if code == MISUSED and failures == 0 and not healthy:
                 last = next((line for line in reversed(self._child.tail) if line.strip()), "it ended with status 2")
                 self.trouble = last.removeprefix("inferloom: ")
                 return
+            # It ran before with these options, so what is wrong now (its port taken meanwhile) may pass.
+            failures = 1 if healthy else failures + 1
             log.warning("process ended and is started again", name=self._name, why=self._child.why())
-            await asyncio.sleep(RESTART)
+            await asyncio.sleep(min(RESTART * 2 ** (failures - 1), LONGEST))

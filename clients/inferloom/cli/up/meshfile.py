@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from inferloom.cli.up.documents import MOST_GPUS, MOST_REPLICAS, MeshSpec, ModelSpec, VersionSpec
+from inferloom.cli.up.documents import MOST_GPUS, MOST_REPLICAS, MeshSpec, ModelSpec, VersionSpec, check_registry
 from inferloom.cli.up.located import Located, read
 from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.mesh.names import is_name
@@ -102,9 +102,16 @@ def _mesh(spec: Located, what: str) -> MeshSpec:
     entries = spec.mapping(what, MESH_KEYS)
     if "gateway" in entries and (gateway := entries["gateway"].text("gateway")) != "python":
         raise entries["gateway"].error(f"gateway '{gateway}' is not available; only 'python' is")
+    for key, check in (("grpc", lambda text: parse_address(text, "grpc")), ("registry", check_registry)):
+        if key in entries:
+            try:
+                check(entries[key].text(key))
+            except ConfigError as error:
+                raise entries[key].error(str(error)) from None
     return MeshSpec(
         entries["replicas"].number("replicas", 1, MOST_REPLICAS) if "replicas" in entries else None,
         entries["grpc"].text("grpc") if "grpc" in entries else None,
+        f"{entries['grpc'].place}: grpc" if "grpc" in entries else "",
         entries["registry"].text("registry") if "registry" in entries else None,
     )
 

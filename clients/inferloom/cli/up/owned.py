@@ -7,12 +7,11 @@ again), and taken out when it ends: what shall outlast it is in files (see `appl
 from __future__ import annotations
 
 import asyncio
-import getpass
-import socket
 from collections.abc import Callable, Mapping
 
 import structlog
 
+from inferloom.cli.state import author
 from inferloom.cli.up.documents import KIND, ModelSpec
 from inferloom.mesh.errors import ConfigError, InferloomError
 from inferloom.mesh.registry.base import Registry
@@ -41,12 +40,12 @@ async def declare(registry: Registry, specs: Mapping[str, ModelSpec], host: str)
             raise ConfigError(
                 f"model '{name}' is served by another mesh on this Consul ({owner}): remove it there, or rename this one"
             )
-    author = _author()
+    who = author()
     for name, owner in present.items():
         if owner == host and name not in specs:
-            await registry.documents.put(KIND, name, None, author=author)
+            await registry.documents.put(KIND, name, None, author=who)
     for name, spec in specs.items():
-        await registry.documents.put(KIND, name, spec.to_json(), author=author)
+        await registry.documents.put(KIND, name, spec.to_json(), author=who)
 
 
 async def reassert(registry: Registry, mine: Mine) -> None:
@@ -65,7 +64,7 @@ async def withdraw(registry: Registry, mine: Mine) -> None:
     """Take the documents out."""
     try:
         for name in mine():
-            await registry.documents.put(KIND, name, None, author=_author())
+            await registry.documents.put(KIND, name, None, author=author())
     except InferloomError as error:
         log.warning("documents stay in the registry", error=str(error))
 
@@ -74,13 +73,9 @@ async def _write_again(registry: Registry, spec: ModelSpec, mine: Mine) -> None:
     await asyncio.sleep(SURE)
     if mine().get(spec.name) is spec and await registry.documents.get(KIND, spec.name) is None:
         log.warning("the registry has forgotten a document, which is written again", name=spec.name)
-        await registry.documents.put(KIND, spec.name, spec.to_json(), expected_version=0, author=_author())
+        await registry.documents.put(KIND, spec.name, spec.to_json(), expected_version=0, author=author())
 
 
 def _is_served(registry: Registry, name: str) -> bool:
     model = registry.catalog.models.get(name)
     return model is not None and any(replica.usable for replica in model.replicas)
-
-
-def _author() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"

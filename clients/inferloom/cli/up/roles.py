@@ -16,11 +16,11 @@ from inferloom.mesh.admin import Admin
 from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.listen import Address, free_port, parse_address
 from inferloom.mesh.registry.base import Registry
-from inferloom.mesh.router.router import Router
+from inferloom.mesh.router.router import MIB, Router, RouterSettings
 from inferloom.mesh.router.server import RouterServer, ServerSettings
 from inferloom.mesh.telemetry.tracing import from_environment
 
-__all__ = ["Where", "router_process", "router_task"]
+__all__ = ["RouterRole", "Where", "router_process", "router_task"]
 
 START = 20.0  # seconds a role may take to say that it is ready
 
@@ -34,9 +34,18 @@ class Where:
     drain: Callable[[], Awaitable[None]]  # the router's; idempotent
 
 
-async def router_task(
-    registry: Registry, address: Address, admin: str, token: str, drain: float, stack: AsyncExitStack
-) -> Where:
+@dataclass(frozen=True, slots=True)
+class RouterRole:
+    """How the router of `up` is run."""
+
+    admin: str  # HOST:PORT
+    token: str  # allows writing
+    drain: float  # seconds
+    max_message_mib: int
+    why_not_ready: Callable[[], str]  # for /ready, where the router is part of this process
+
+
+async def router_task(registry: Registry, address: Address, role: RouterRole, stack: AsyncExitStack) -> Where:
     """The router in this process. The stack drains it.
 
     Raises:
@@ -44,30 +53,28 @@ async def router_task(
     """
     tracing = from_environment("inferloom")
     stack.callback(tracing.close)
-    router = Router(registry, tracing=tracing)
+    router = Router(registry, settings=RouterSettings(max_message=role.max_message_mib * MIB), tracing=tracing)
     await router.start()
     stack.push_async_callback(router.close)
-    server = RouterServer(router, ServerSettings(address=address, write_token=token))
+    server = RouterServer(router, ServerSettings(address=address, write_token=role.token))
     where = await server.start()
     stack.push_async_callback(server.drain, 0)
     face = Admin(
         "up",
-        ready=lambda: "",
+        ready=role.why_not_ready,
         catalog=lambda: registry.catalog,
         config=lambda: {"grpc": str(where), "registry": "memory"},
         collect=router.metrics.collect,
     )
-    answers = await face.start(parse_address(admin, "--admin"))
+    answers = await face.start(parse_address(role.admin, "--admin"))
     stack.push_async_callback(face.close)
-    return Where(where, str(answers), partial(server.drain, drain))
+    return Where(where, str(answers), partial(server.drain, role.drain))
 
 
 async def router_process(
     registry: str,
     address: Address,
-    admin: str,
-    token: str,
-    drain: float,
+    role: RouterRole,
     folder: Path,
     logs: Path,
     stack: AsyncExitStack,
@@ -79,13 +86,14 @@ async def router_process(
     """
     token_file = folder / "write-token"
     with os.fdopen(os.open(token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(token)
+        file.write(role.token)
     # Ports are settled here, so that a router that is started again is found where it was.
     grpc = Address(address.host, address.port or free_port(address.host))
-    face = parse_address(admin, "--admin")
+    face = parse_address(role.admin, "--admin")
     face = Address(face.host, face.port or free_port(face.host))
     argv = [*INFERLOOM, "router", "--grpc", str(grpc), "--admin", str(face), "--registry", registry]
-    argv += ["--write-token-file", str(token_file), "--drain-timeout", str(drain)]
+    argv += ["--write-token-file", str(token_file), "--drain-timeout", str(role.drain)]
+    argv += ["--max-message-mib", str(role.max_message_mib)]
     started = asyncio.Event()
     keeper = Keeper(
         argv, "router", logs / "router.log", lambda line: started.set() if line.startswith("ready ") else None
@@ -99,4 +107,4 @@ async def router_process(
         if asyncio.get_running_loop().time() > deadline:
             raise InferloomError(f"the router did not start within {START:.0f} s: {logs / 'router.log'} says more")
         await asyncio.sleep(0.05)
-    return Where(grpc, str(face), partial(keeper.stop, drain + 5))
+    return Where(grpc, str(face), partial(keeper.stop, role.drain + 5))

@@ -19,7 +19,7 @@ from inferloom.cli.signals import stop_requested
 from inferloom.cli.state import MeshState, announce, new_token, reachable, state_folder
 from inferloom.cli.up.applied import Applied
 from inferloom.cli.up.declared import declared
-from inferloom.cli.up.documents import ModelSpec
+from inferloom.cli.up.documents import ModelSpec, check_registry
 from inferloom.cli.up.examples import example_calls
 from inferloom.cli.up.fleet import Fleet, FleetSettings, ProcessFleet, TaskFleet
 from inferloom.cli.up.folder import run_folder
@@ -28,7 +28,7 @@ from inferloom.cli.up.owned import declare, reassert, withdraw
 from inferloom.cli.up.placement import place
 from inferloom.cli.up.ready import wait_until_served
 from inferloom.cli.up.repositories import Repositories
-from inferloom.cli.up.roles import Where, router_process, router_task
+from inferloom.cli.up.roles import RouterRole, Where, router_process, router_task
 from inferloom.cli.up.runtime import ensure_runtime
 from inferloom.cli.up.supervisor import Supervisor
 from inferloom.cli.up.versions import check_versions
@@ -59,6 +59,7 @@ class UpOptions:
     triton: str = "managed"
     timeout: float = 600.0  # seconds until everything declared must be served
     drain_timeout: float = 10.0
+    max_message_mib: int = 64
 
 
 async def run_up(options: UpOptions) -> None:
@@ -99,10 +100,16 @@ class _Up:
         options = self._options
         wanted = declared(options.source, options.replicas, options.name, options.gpus, options.inputs, options.outputs)
         kind = options.registry or wanted.mesh.registry or "memory"
-        if kind not in ("memory", "consul") and not kind.startswith("consul://"):
-            raise ConfigError(f"--registry: {kind!r} is none of memory, consul, consul://HOST:PORT")
-        address = parse_address(options.grpc or wanted.mesh.grpc or "127.0.0.1:8081", "--grpc")
-        check_free(address, "--grpc")
+        try:
+            check_registry(kind)
+        except ConfigError as error:
+            raise ConfigError(f"--registry: {error}") from None
+        option = "--grpc" if options.grpc or not wanted.mesh.grpc else wanted.mesh.grpc_place
+        address = parse_address(options.grpc or wanted.mesh.grpc or "127.0.0.1:8081", option)
+        check_free(address, option)
+        check_free(parse_address(options.admin, "--admin"), "--admin")
+        if not address.loopback:
+            self._output.note(f"whoever reaches {address} can call the models: `inferloom router` has TLS and tokens")
         # The port is settled here: it tells this mesh from others, in its documents and in the names of its logs.
         address = Address(address.host, address.port or free_port(address.host))
         host = f"{socket.gethostname()}/{address}"
@@ -152,18 +159,23 @@ class _Up:
         options = self._options
         logs = _logs(address)
         settings = FleetSettings(logs=logs, triton=options.triton, drain_timeout=options.drain_timeout)
+        role = RouterRole(
+            options.admin,
+            self._token,
+            options.drain_timeout,
+            options.max_message_mib,
+            lambda: "" if self._output.is_ready else "not everything declared is served yet",
+        )
         if kind == "memory":
             memory = MemoryRegistry()
-            where = await router_task(memory, address, options.admin, self._token, options.drain_timeout, self._stack)
+            where = await router_task(memory, address, role, self._stack)
             return memory, TaskFleet(memory, settings), where
         from inferloom.cli.up.consul import consul_registry
 
         self._output.progress("starting Consul and the router" if kind == "consul" else f"asking {kind}")
         consul, registry, tasks = await consul_registry(kind, logs, self._output.progress, self._stack)
         self._background += tasks
-        where = await router_process(
-            consul, address, options.admin, self._token, options.drain_timeout, folder, logs, self._stack
-        )
+        where = await router_process(consul, address, role, folder, logs, self._stack)
         return registry, ProcessFleet(consul, settings), where
 
     async def _say_ready(self, where: Where, specs: dict[str, ModelSpec], host: str) -> None:

@@ -73,11 +73,11 @@ class Supervisor:
         wanted: dict[str, ModelSpec] = {}
         self.problems.clear()
         for (_, name), document in documents.items():
+            if (document.spec or {}).get("host", "") != self._host:
+                continue
             try:
-                spec = ModelSpec.from_json(name, document.spec or {})
-                if spec.host == self._host:
-                    wanted[name] = spec
-            except (InferloomError, KeyError, ValueError) as error:
+                wanted[name] = ModelSpec.from_json(name, document.spec or {})
+            except InferloomError as error:
                 self._problem(name, str(error))
                 if name in self._specs:
                     wanted[name] = self._specs[name]
@@ -102,7 +102,7 @@ class Supervisor:
     async def _fill(self, entry: Place) -> None:
         try:
             problems = await asyncio.to_thread(self._repositories.fill, entry, self._specs)
-        except OSError as error:
+        except (OSError, InferloomError) as error:
             problems = dict.fromkeys(entry.models, str(error))
         for name, why in problems.items():
             self._problem(name, why)

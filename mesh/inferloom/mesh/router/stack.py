@@ -39,24 +39,36 @@ class Admission:
         self.bytes = 0
         self.requests = 0
 
+    def take(self, size: int) -> None:
+        """Room for a message of `size` bytes; give it back in `finally`.
+
+        Raises:
+            Exhausted: there is none now ("shed"), or never can be ("size").
+        """
+        if self.bytes + size > self.most:
+            if size > self.most:
+                raise Exhausted(f"a message of {size} bytes exceeds this process's bound of {self.most}", reason="size")
+            raise Exhausted(
+                f"{self.bytes + size} bytes in flight would exceed this process's bound of {self.most}",
+                reason="shed",
+                pushback=0.1,
+            )
+        self.bytes += size
+        self.requests += 1
+
+    def give(self, size: int) -> None:
+        """The message is answered, or has been passed on."""
+        self.bytes -= size
+        self.requests -= 1
+
     def layer(self, inner: Handler) -> Handler:
         async def admit(call: Call) -> Reply:
             size = len(call.payload)
-            if size > self.most:
-                raise Exhausted(f"a message of {size} bytes exceeds this process's bound of {self.most}", reason="size")
-            if self.bytes + size > self.most:
-                raise Exhausted(
-                    f"{self.bytes + size} bytes in flight would exceed this process's bound of {self.most}",
-                    reason="shed",
-                    pushback=0.1,
-                )
-            self.bytes += size
-            self.requests += 1
+            self.take(size)
             try:
                 return await inner(call)
             finally:
-                self.bytes -= size
-                self.requests -= 1
+                self.give(size)
 
         return admit
 

@@ -97,7 +97,11 @@ class _Stream:
                 model = target.model
             call = Call(target.model, target.version, MODEL_STREAM_INFER.path, b"", (), began + 3600.0, target.sequence)
             request_id = string_field(request, REQUEST_ID)
-            await self._pass_on(call, request, request_id)
+            self._router.admission.take(len(request))
+            try:
+                await self._pass_on(call, request, request_id)
+            finally:
+                self._router.admission.give(len(request))
         except InferloomError as error:
             self._router.metrics.finished(model, "", error.code, self._router.clock.now() - began)
             await self._fail(_id_of(request), model, str(error))
@@ -105,8 +109,15 @@ class _Stream:
     async def _pass_on(self, call: Call, request: bytes, request_id: bytes) -> None:
         attempts = self._router.policy(call.model).retry.attempts
         request, quiet = ask_final(request)
-        for _ in range(attempts):
+        for number in range(attempts):
             branch = await self._branch(call)
+            budget = self._router.pool.group(call.model).budget
+            if number == 0:
+                budget.earn()
+            elif budget.spend(self._router.clock.now()):
+                self._router.metrics.retried(call.model)
+            else:
+                break
             branch.sequence |= call.affinity is not None
             versions = branch.endpoint.replica.versions
             if not call.version and versions:
