@@ -71,6 +71,17 @@ async def test_48_mib_pass_with_the_default_bound(pair: Pair) -> None:
         assert mesh.metric("inferloom_in_flight_bytes") == 0
 
 
+async def test_messages_of_a_stream_are_bounded_too_and_the_stream_lives(pair: Pair) -> None:
+    settings = RouterSettings(max_in_flight=2000)
+    async with running_mesh({"one": pair[0]}, settings=settings) as mesh, stub(mesh.address) as face:
+        small = slow_request(0.0, 1)
+        large = slow_request(0.0, 2, parameters={"padding": "p" * 4000})
+        replies = [answer async for answer in face.ModelStreamInfer(iter([large, small]), timeout=10)]
+        assert sorted(bool(reply.error_message) for reply in replies) == [False, True]
+        assert any("exceeds this process's bound of 2000" in reply.error_message for reply in replies)
+        assert mesh.metric("inferloom_in_flight_bytes") == 0
+
+
 @pytest.mark.parametrize("callers", [12])
 async def test_bytes_in_flight_are_bounded_and_the_rest_is_shed(pair: Pair, callers: int) -> None:
     settings = RouterSettings(max_in_flight=2000)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 __all__ = ["main"]
 
 OLDER_POLLER = "-event_engine_client,-event_engine_listener"
-TESTED = ((1, 81), (1, 86))  # of grpcio: from, up to but not including
+TESTED = ((1, 85), (1, 86))  # of grpcio: from, up to but not including
 
 
 def older_poller(grpcio: str) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+MANY = 200  # names that an unknown one is compared with
+
 __all__ = ["EMPTY", "Catalog", "Model", "Replica", "State"]
 
 
@@ -94,8 +96,12 @@ class Catalog:
 
     def near(self, name: str, limit: int = 3) -> list[str]:
         """Names that look like `name`, best first: for error messages."""
+        wanted = name.lower()
         folded = {known.lower(): known for known in self.models}
-        return [folded[match] for match in difflib.get_close_matches(name.lower(), folded, limit, 0.5)]
+        if len(folded) > MANY:  # comparing with thousands would take the event loop's time
+            folded = {low: known for low, known in folded.items() if low[:2] == wanted[:2]}
+            folded = dict(list(folded.items())[:MANY])
+        return [folded[match] for match in difflib.get_close_matches(wanted[:128], folded, limit, 0.5)]
 
     @staticmethod
     def build(replicas: Iterable[Replica], previous: Catalog | None = None, *, fresh: bool = True) -> Catalog:

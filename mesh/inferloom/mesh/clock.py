@@ -1,4 +1,4 @@
-"""Where time and randomness enter. Nothing else in the mesh imports `time` or `random`.
+"""Where time and randomness enter. Nothing else in the mesh reads a clock or makes its own randomness.
 
 Whatever waits, expires or draws takes a `Clock` or a `random.Random` as a constructor argument, so a unit test decides
 what time it is and never sleeps.

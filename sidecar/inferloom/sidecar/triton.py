@@ -27,7 +27,6 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.enable_http_proxy", 0),
 )
-PREFIXES = ("load failed for model", "failed to load")
 
 
 class TritonError(Exception):

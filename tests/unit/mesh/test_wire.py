@@ -189,6 +189,8 @@ def test_a_request_of_very_many_fields_is_refused_before_it_holds_everybody_up()
     assert find_target(name + text_field(3, "") * (MOST_FIELDS - 1), NAME, VERSION).model == "iris"
     with pytest.raises(InvalidInput, match="more than 65536 fields"):
         find_target(name + text_field(3, "") * MOST_FIELDS, NAME, VERSION)
+    with pytest.raises(InvalidInput):
+        string_field(name + text_field(3, "") * MOST_FIELDS, (3,))
 
 
 def test_bytes_inside_a_tensor_never_pass_for_a_name() -> None:

@@ -85,6 +85,8 @@ def split_name(text: str) -> tuple[str, str]:
     """
     name, _, version = text.partition(":")
     check_name(name)
+    if name.startswith("."):
+        raise InvalidInput(f"'{text}': a model's name does not begin with a dot")
     if version and (not version.isdecimal() or int(version) < 1):
         raise InvalidInput(f"'{text}': a version is a whole number from 1, as in {name}:2")
     return name, version.lstrip("0")

@@ -18,6 +18,7 @@ import yaml
 from inferloom.cli.up.documents import MOST_GPUS, MOST_REPLICAS, MeshSpec, ModelSpec, VersionSpec, check_registry
 from inferloom.cli.up.located import Located, read
 from inferloom.mesh.errors import ConfigError, InvalidInput
+from inferloom.mesh.listen import parse_address
 from inferloom.mesh.names import is_name
 from inferloom.sidecar.modelfile.recognise import recognise
 

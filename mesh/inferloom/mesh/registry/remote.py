@@ -144,6 +144,8 @@ class RemoteRegistry:
                     self._apply(change)
             except grpc.aio.AioRpcError as error:
                 log.debug("subscription ended", address=self.address, code=error.code().name)
+            except Exception as error:  # the catalog must not freeze as fresh because one change was odd
+                log.error("a change of the catalog was not understood", address=self.address, exc_info=error)
             if self._latest.value.fresh and self._seen is not None:
                 self._seen = self._clock.now()
                 self._latest.set(replace(self._latest.value, fresh=False))

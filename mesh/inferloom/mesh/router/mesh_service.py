@@ -132,9 +132,7 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
             raise Forbidden("this router takes no writes: start it with --token-file, or write to Consul")
         sent = dict(context.invocation_metadata() or ()).get("authorization", "")
         if not hmac.compare_digest(str(sent).encode(), f"Bearer {self._write_token}".encode()):
-            raise Unauthenticated(
-                "writing needs the mesh's token: run as the user who runs the mesh, or give --token-file"
-            )
+            raise Unauthenticated("writing needs the mesh's token: run as the user who runs the mesh, or give --token")
 
     def _add_load(self, model: pb.Model) -> None:
         assert self._pool is not None

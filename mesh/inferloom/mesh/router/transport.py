@@ -93,8 +93,6 @@ class Channel:
         )
         self._unary: dict[str, Any] = {}
         self._stream: dict[str, Any] = {}
-        self._active: set[Any] = set()
-        self._given_up: dict[Any, str] = {}
         self._watching = asyncio.create_task(self._watch(), name=f"connectivity {address}")
 
     async def send(self, method: str, payload: bytes, timeout: float, metadata: Metadata, active: set[Any]) -> Reply:

@@ -52,6 +52,8 @@ def place(
     """
     model = source if isinstance(source, ModelFile) else recognise(source)
     check_name(name)
+    if name.startswith("."):
+        raise InvalidInput(f"{name!r} cannot be placed: folders that begin with a dot are hidden; drop the dot")
     _check_types(model, inputs, outputs)
     wanted = _versions(model, version)
     if warmup is not None:

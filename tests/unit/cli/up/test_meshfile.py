@@ -58,10 +58,18 @@ def test_replicas_come_from_the_model_else_the_command_line_else_the_mesh_else_o
     for text, given, expected in [(mesh + both, None, [3, 5]), (mesh + both, 2, [2, 5]), (both, None, [1, 5])]:
         content = load(written(folder, text), given)
         assert [spec.replicas for spec in content.models] == expected
-    assert load(written(folder, mesh + both)).mesh == MeshSpec(3, ":9", "consul")
+    assert load(written(folder, mesh + both)).mesh == MeshSpec(3, ":9", f"{folder}/mesh.yaml:1: grpc", "consul")
 
 
 MISTAKES = {
+    "an address that is none": (
+        "- {kind: mesh, name: m, spec: {grpc: nonsense}}\n" + model("{source: iris.onnx}"),
+        "mesh.yaml:1: grpc: 'nonsense' is no HOST:PORT",
+    ),
+    "a registry that there is not": (
+        "- {kind: mesh, name: m, spec: {registry: nomad}}\n" + model("{source: iris.onnx}"),
+        "mesh.yaml:1: 'nomad' is none of memory, consul, consul://HOST:PORT",
+    ),
     "an unknown key has the nearest one": (
         model("{source: iris.onnx, replica: 2}"),
         "mesh.yaml:3: model 'iris': unknown key 'replica'; did you mean 'replicas'?",

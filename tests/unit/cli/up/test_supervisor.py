@@ -109,6 +109,28 @@ async def test_documents_of_other_hosts_are_not_its_own(bench: Bench) -> None:
     assert not bench.fleet.running
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"versions": []},
+        {"versions": {}},
+        {"replicas": 1},
+        {"versions": {"1": {"source": None}}},
+        {"versions": {"x": {"source": "a"}}},
+        {"versions": {"1": {"source": "iris.onnx"}}, "replicas": None},
+        {"versions": {"1": {"source": "iris.onnx"}}, "replicas": 1000},
+    ],
+)
+async def test_a_document_that_cannot_be_read_is_a_problem_of_its_own(bench: Bench, spec: dict[str, object]) -> None:
+    good = bench.spec("good")
+    odd = Document(KIND, "odd", {**spec, "host": HOST}, 1, "", 1.0)
+    theirs = Document(KIND, "theirs", {**spec, "host": "there/1"}, 1, "", 1.0)
+    fine = Document(KIND, "good", good.to_json(), 1, "", 1.0)
+    await bench.supervisor.apply({document.key: document for document in (odd, theirs, fine)})
+    assert set(bench.supervisor.problems) == {"odd"}
+    assert bench.fleet.running["triton-0"].models == {"good"}
+
+
 async def test_a_document_of_a_newer_writer_keeps_what_was_understood_last(bench: Bench) -> None:
     await bench.apply(bench.spec("a"))
     newer = Document(KIND, "a", {**bench.spec("a").to_json(), "colour": "red"}, 2, "", 1.0)
