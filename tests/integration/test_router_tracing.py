@@ -38,7 +38,11 @@ async def test_the_callers_span_the_routers_the_attempts_and_tritons_are_one_tra
             async with running_mesh({"one": triton}, tracing=tracing) as mesh, stub(mesh.address) as face:
                 await face.ModelInfer(echo_request(), metadata=metadata)
                 await traces.until(
-                    lambda: {span.service for span in traces.of(trace)} == {"inferloom-router", "triton"}
+                    lambda: (
+                        {span.service for span in traces.of(trace)} == {"inferloom-router", "triton"}
+                        and len(routers(traces.of(trace))) == 2
+                        and "InferRequest" in {span.name for span in traces.of(trace)}
+                    )
                 )
                 by_name = {span.name: span for span in traces.of(trace) if span.service == "inferloom-router"}
                 call, attempt = by_name["inference.GRPCInferenceService/ModelInfer"], by_name["attempt"]
