@@ -48,7 +48,7 @@ class Traces:
     def of(self, trace: str) -> list[Span]:
         return [span for span in self.spans if span.trace == trace]
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout: float = 40.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, f"not within {timeout} s; so far {self.spans}"
