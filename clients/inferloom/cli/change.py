@@ -112,6 +112,10 @@ async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
     try:
         before = await registry.documents.get(KIND, wanted)
         if before is None or before.spec is None:
+            if _is_served(registry, wanted):
+                raise InvalidInput(
+                    f"'{wanted}' is served, but not by an `inferloom up` of this mesh: take it out where it runs"
+                )
             near = registry.catalog.near(wanted)
             raise InvalidInput(
                 f"there is no model '{wanted}'" + (f"; did you mean {' or '.join(near)}?" if near else "")

@@ -295,7 +295,7 @@ def triton_install(
         list[str] | None, typer.Option("--with", help="sklearn, xgboost, torch or gpu; may be given several times.")
     ] = None,
 ) -> None:
-    """Install the managed Triton runtime (about 310 MB) into the user's cache."""
+    """Install the managed Triton runtime (about 300 MB) into the user's cache."""
     from inferloom.cli.up.output import Output
     from inferloom.sidecar.install import install
 

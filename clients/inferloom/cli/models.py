@@ -101,7 +101,7 @@ def table_of_models(answer: pb.ListModelsResponse, before: Rates, seconds: float
     table = Table(title=f"{count}{age}", title_justify="left", header_style="bold")
     for heading in ("model", "versions", "replica", "state"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("req/s", "in flight", "ms", "failed"):
+    for heading in ("req/s", "busy", "ms", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("health")
     for model in answer.models:
@@ -121,7 +121,9 @@ def _rows(model: pb.Model, before: Rates, seconds: float) -> Iterator[tuple[str,
         rate = f"{(load.requests - known) / seconds:.0f}" if known is not None and seconds else "-"
         yield (
             ", ".join(replica.versions) or "-",
-            f"{replica.id} {replica.host}:{replica.port}",
+            f"{replica.id} :{replica.port}"
+            if replica.host == "127.0.0.1"
+            else f"{replica.id} {replica.host}:{replica.port}",
             f"[{COLOURS.get(state, 'red')}]{state}[/]",
             rate,
             str(load.in_flight),

@@ -43,19 +43,20 @@ async def run_sidecar(config: SidecarConfig, registry: str, admin: str, token: s
     running = asyncio.create_task(asyncio.sleep(0))
     stopping = asyncio.create_task(stop.wait())
     reading = asyncio.create_task(_read_load(sidecar, loads), name="read load")
+    saying = asyncio.create_task(asyncio.sleep(0))
     try:
         where = await face.start(parse_address(admin, "--admin"))
-        print(f"admin={where}", flush=True)
         await source.start()
         running = asyncio.create_task(sidecar.run(), name="sidecar")
+        saying = asyncio.create_task(_say_ready(sidecar, str(where)), name="say ready")
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             await sidecar.drain()
         await running
     finally:
-        for task in (stopping, reading, running):
+        for task in (stopping, reading, saying, running):
             task.cancel()
-        await asyncio.gather(stopping, reading, running, return_exceptions=True)
+        await asyncio.gather(stopping, reading, saying, running, return_exceptions=True)
         await source.close()
         await face.close()
 
@@ -66,6 +67,15 @@ def _why_not_ready(status: SidecarStatus) -> str:
         return f"Triton is {status.phase}" + (f": {status.message}" if status.message else "")
     waiting = [m.model for m in status.models.values() if m.phase in (Phase.STARTING, Phase.LOADING, Phase.WARMING)]
     return f"loading {', '.join(waiting)}" if waiting else ""
+
+
+async def _say_ready(sidecar: Sidecar, admin: str) -> None:
+    """One line when Triton runs and every model has been tried, as the router has one."""
+    async for status in sidecar.status.watch():
+        if not _why_not_ready(status):
+            serving = [f"{m.model}:{','.join(m.versions)}" for m in status.models.values() if m.versions]
+            print(f"ready admin={admin} models={' '.join(serving) or 'none yet'}", flush=True)
+            return
 
 
 async def _read_load(sidecar: Sidecar, loads: dict[str, ModelLoad]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from inferloom.clients.channel import DEFAULT_ADDRESS, MIB, Endpoint
+from inferloom.clients.channel import MIB, Endpoint, default_address
 from inferloom.clients.fit import Fitted, check_outputs, fit
 from inferloom.clients.handle import ModelHandle
 from inferloom.clients.listing import list_models
@@ -58,7 +58,7 @@ class MeshClient:
 
     def __init__(
         self,
-        address: str = DEFAULT_ADDRESS,
+        address: str | None = None,
         *,
         token: str | None = None,
         tls: bool | None = None,
@@ -73,7 +73,7 @@ class MeshClient:
     ) -> None:
         self._timeout = _checked(timeout)
         self._clock = clock
-        endpoint = Endpoint(address, tls, ca, cert, key, server_name, max_message_bytes, keepalive)
+        endpoint = Endpoint(address or default_address(), tls, ca, cert, key, server_name, max_message_bytes, keepalive)
         self._transport = Transport(endpoint, token)
         self._signatures = Signatures()
         self._noted: set[tuple[str, str]] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ import grpc
 
 from inferloom.mesh.errors import ConfigError
 
-__all__ = ["DEFAULT_ADDRESS", "MIB", "Endpoint"]
+__all__ = ["DEFAULT_ADDRESS", "MIB", "Endpoint", "default_address"]
 
 DEFAULT_ADDRESS = "127.0.0.1:8081"
 MIB = 1 << 20
 _SCHEMES = {"http://": False, "grpc://": False, "https://": True, "grpcs://": True}
 _RESOLVERS = ("unix:", "dns:", "ipv4:", "ipv6:", "xds:", "vsock:")
+
+
+def default_address() -> str:
+    """`$INFERLOOM_MESH`, else where `inferloom up` listens by default."""
+    return os.environ.get("INFERLOOM_MESH") or DEFAULT_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 from inferloom.clients.aio import MeshClient
-from inferloom.clients.channel import DEFAULT_ADDRESS
 from inferloom.clients.handle import one_or_named
 from inferloom.clients.metadata import ModelInfo, ModelMetadata
 from inferloom.clients.result import InferResult
@@ -36,7 +35,7 @@ class SyncMeshClient:
         address, **options: as of `MeshClient`. The methods take, return and raise what its methods of the same names do.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, **options: Any) -> None:
+    def __init__(self, address: str | None = None, **options: Any) -> None:
         self._client = MeshClient(address, **options)
         self._thread = _LoopThread()
         # At the interpreter's end too: gRPC complains about a channel whose loop has gone.

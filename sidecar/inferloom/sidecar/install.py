@@ -37,7 +37,7 @@ async def install(
     clock: Clock = SYSTEM,
     environ: Mapping[str, str] = os.environ,
 ) -> ManagedRuntime:
-    """The managed runtime with these extras, installed where it is not there yet (about 310 MB, 20 s).
+    """The managed runtime with these extras, installed where it is not there yet (about 300 MB, 20 s).
 
     Args:
         progress: called with one line of text per step.
