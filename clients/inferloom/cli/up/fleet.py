@@ -93,6 +93,7 @@ class TaskFleet:
         if not task.done():
             task.cancel()
         await asyncio.gather(task, draining, return_exceptions=True)
+        self._trouble.pop(place_id, None)  # whoever comes to this place next is not to be blamed for it
 
     async def close(self) -> None:
         await asyncio.gather(*(self.remove(place_id) for place_id in tuple(self._tasks)))

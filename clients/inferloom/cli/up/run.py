@@ -149,7 +149,8 @@ class _Up:
             )
             if applied is not None:
                 keeping = asyncio.create_task(applied.keep(registry), name="keep what is applied")
-                self._stack.callback(keeping.cancel)
+                self._stack.push_async_callback(_cancel, keeping)
+                self._background.append(keeping)
             await self._say_ready(where, specs, host)
             await self._until(self._stop.wait())
             self._output.progress("draining")
