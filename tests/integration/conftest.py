@@ -23,9 +23,18 @@ async def nothing_is_left(request: pytest.FixtureRequest) -> AsyncIterator[None]
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
     """Two Tritons with every model of tests/data/repository, for tests that do not hurt them."""
     models = ("echo", "versioned", "slow", "tokens", "sequence")
     forwarding = ("--grpc-header-forward-pattern=^[^u]",)  # all but user-agent
     with running_servers(tmp_path_factory.mktemp("pair"), 2, models, forwarding) as (one, two):
         yield one, two
+
+
+@pytest.fixture
+def pair(tritons: tuple[Server, Server]) -> tuple[Server, Server]:
+    """The two Tritons, both running: where one has crashed, the test that saw it fails and the next has a new one."""
+    for server in tritons:
+        if not server.running:
+            server.heal()
+    return tritons

@@ -45,8 +45,10 @@ async def test_a_stream_gets_what_it_gets_from_triton(face: Any, pair: Pair) -> 
         token_request(-1, 0.0, "c"),
     ]
     requests[1].model_version = "2"
+    # Triton 2.51 itself crashes now and then where one stream carries a decoupled model and another one; the mesh gives each
+    # model of a stream one of its own.
     async with stub(pair[0].address) as direct:
-        expected = await answers(direct, *requests)
+        expected = [*await answers(direct, requests[0], requests[2]), *await answers(direct, requests[1])]
     through = await answers(face, *requests)
     for answer in (*through, *expected):
         answer.infer_response.model_version = ""  # the router names one, and Triton repeats it in each answer

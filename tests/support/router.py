@@ -61,6 +61,14 @@ class Server:
         assert self._triton is not None
         return self._triton.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether its process lives, frozen or not."""
+        try:
+            return self._triton is not None and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
     def start(self) -> None:
         options = ("--load-model=*", f"--grpc-port={self.port}", *shared_memory.options(self._memory), *self._extra)
         log = self.repository.parent / "triton.log"
@@ -79,14 +87,10 @@ class Server:
 
     def heal(self) -> None:
         """Make it run again, and forget what its models have written down."""
-        alive = self._triton is not None
-        try:
-            if alive:
-                self.thaw()
-                alive = psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            alive = False
-        if not alive:
+        alive = self.running
+        if alive:
+            self.thaw()
+        else:
             self.stop()
         for log in self.repository.glob("*/log"):
             log.write_text("")

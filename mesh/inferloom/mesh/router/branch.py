@@ -27,6 +27,9 @@ ASKING = pb.ModelInferRequest(parameters={ASK_FINAL: pb.InferParameter(bool_para
 NOT_FINAL = b"\x0a\x15triton_final_response\x12\x02\x08\x00"  # an entry of an answer's parameters
 HEAD = 4096  # bytes of an answer in which its parameters are: they come before its tensors
 EMPTY = 1024  # bytes; an empty final response is smaller
+# Messages that wait for their first answer. Triton crashes when a stream has very many (its issue 7472; 2.51 with 32 or more
+# within 160,000 messages, with 8 and 16 not in 360,000), and a slow replica shall not fill our memory.
+WINDOW = 8
 
 
 def ask_final(request: bytes) -> tuple[bytes, bool]:
@@ -44,9 +47,10 @@ def ask_final(request: bytes) -> tuple[bytes, bool]:
 class Message:
     """One that was passed on."""
 
-    __slots__ = ("at", "id", "quiet", "settled")
+    __slots__ = ("at", "begun", "id", "quiet", "settled")
 
     def __init__(self, request_id: bytes, at: float, *, quiet: bool) -> None:
+        self.begun = False  # its first answer has come
         self.id = request_id
         self.at = at
         self.quiet = quiet  # the caller did not ask for an empty final response
@@ -56,7 +60,19 @@ class Message:
 class Branch:
     """A stream to a replica."""
 
-    __slots__ = ("_waiting", "answered", "closing", "endpoint", "lost", "permit", "reader", "rpc", "sequence")
+    __slots__ = (
+        "_room",
+        "_unbegun",
+        "_waiting",
+        "answered",
+        "closing",
+        "endpoint",
+        "lost",
+        "permit",
+        "reader",
+        "rpc",
+        "sequence",
+    )
 
     def __init__(self, endpoint: Endpoint, rpc: StreamCall, permit: Permit) -> None:
         self.endpoint = endpoint
@@ -68,6 +84,8 @@ class Branch:
         self.lost = False
         self.reader: asyncio.Task[None] | None = None
         self._waiting: dict[bytes, deque[Message]] = {}  # by request id, in the order they were sent
+        self._unbegun = 0
+        self._room = asyncio.Event()
 
     @property
     def busy(self) -> bool:
@@ -79,23 +97,39 @@ class Branch:
         task = asyncio.current_task()
         return self.rpc not in self.endpoint.active and not (task is not None and task.cancelling())
 
+    async def room(self) -> None:
+        """Wait until fewer than WINDOW messages wait for their first answer, or the branch is lost."""
+        while self._unbegun >= WINDOW and not self.lost:
+            self._room.clear()
+            await self._room.wait()
+
     def expect(self, message: Message) -> None:
         self._waiting.setdefault(message.id, deque()).append(message)
+        self._unbegun += 1
 
     def forget(self, message: Message) -> None:
         """It was not sent."""
+        self._begin(message)
         self._waiting[message.id].remove(message)
         if not self._waiting[message.id]:
             del self._waiting[message.id]
 
+    def _begin(self, message: Message) -> None:
+        if not message.begun:
+            message.begun = True
+            self._unbegun -= 1
+            self._room.set()
+
     def settle(self, answer: bytes) -> Message | None:
         """The message that this answer is the last of, if any."""
-        if NOT_FINAL in answer[:HEAD]:
-            return None
         messages = self._waiting.get(request_id := string_field(answer, ANSWER_ID))
         if not messages:
             return None
+        if NOT_FINAL in answer[:HEAD]:
+            self._begin(next((message for message in messages if not message.begun), messages[0]))
+            return None
         message = messages.popleft()
+        self._begin(message)
         message.settled = True
         if not messages:
             del self._waiting[request_id]
@@ -106,7 +140,9 @@ class Branch:
         waiting, self._waiting = self._waiting, {}
         rest = [message for messages in waiting.values() for message in messages]
         for message in rest:
+            self._begin(message)
             message.settled = True
+        self._room.set()
         return iter(rest)
 
     async def close(self) -> None:

@@ -111,6 +111,7 @@ class _Stream:
         request, quiet = ask_final(request)
         for number in range(attempts):
             branch = await self._branch(call)
+            await branch.room()
             budget = self._router.pool.group(call.model).budget
             if number == 0:
                 budget.earn()
