@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from inferloom.mesh.catalog import Replica
+from inferloom.mesh.catalog import Model, Replica
 from inferloom.mesh.listen import Address
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
@@ -212,7 +212,7 @@ async def running_mesh(
     registry: Registry | None = None,
     settings: RouterSettings = SETTINGS,
     server: ServerSettings = ON_LOOPBACK,
-    policy: Callable[[str], TrafficPolicy] | None = None,
+    policy: Callable[[Model], TrafficPolicy] | None = None,
     tracing: Tracing | None = None,
 ) -> AsyncIterator[Mesh]:
     """A router on a free port; the servers' names are their replica ids."""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 MANY = 200  # names that an unknown one is compared with
 
-__all__ = ["EMPTY", "Catalog", "Model", "Replica", "State"]
+__all__ = ["EMPTY", "Catalog", "Kind", "Model", "Repeat", "Replica", "State"]
 
 
 class State(StrEnum):
@@ -23,6 +23,22 @@ class State(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
     DRAINING = "draining"
+
+
+class Kind(StrEnum):
+    """What stands behind a name. All answer like a model."""
+
+    MODEL = "model"  # in a Triton
+    SERVICE = "service"  # users' Python, in a host
+    PIPELINE = "pipeline"  # a graph, in a composer
+
+
+class Repeat(StrEnum):
+    """When a request may be sent once more."""
+
+    ANY = "any"  # idempotent: also when it may have begun
+    UNBEGUN = "unbegun"  # only when it is certain that no replica saw it
+    NEVER = "never"  # it changes something outside: never retried, hedged or mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,8 @@ class Replica:
     healthy: bool = True  # the registry's verdict (Consul's check); the replica's own word is `state`
     check: str = ""  # "host:port" of a grpc.health.v1 service that answers for it, "": none
     problem: str = ""  # why it, or one of its versions, is not serving; for people
+    kind: Kind = Kind.MODEL
+    repeat: Repeat = Repeat.ANY
 
     @property
     def address(self) -> str:
@@ -76,6 +94,16 @@ class Model:
     def versions(self) -> tuple[str, ...]:
         """Every version that some replica serves, oldest first."""
         return tuple(sorted({v for r in self.replicas for v in r.versions}, key=version_key))
+
+    @property
+    def kind(self) -> Kind:
+        return self.replicas[0].kind if self.replicas else Kind.MODEL
+
+    @property
+    def repeat(self) -> Repeat:
+        """The most careful of its replicas' words."""
+        said = {replica.repeat for replica in self.replicas}
+        return next((careful for careful in (Repeat.NEVER, Repeat.UNBEGUN) if careful in said), Repeat.ANY)
 
     @property
     def ready(self) -> bool:

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over gRPC, with Triton's extensions: messages and the table of methods.
+"""The Open Inference Protocol v2 over gRPC, with Triton's extensions, and our typed face: messages and table of methods.
 
 The messages are tritonclient's: a second copy of the proto package `inference` in one process is an error.
 """
@@ -10,7 +10,18 @@ from enum import Enum
 
 from tritonclient.grpc import service_pb2 as pb
 
-__all__ = ["METHODS", "MODEL_INFER", "MODEL_STREAM_INFER", "SERVICE", "Kind", "Method", "pb"]
+__all__ = [
+    "CALL",
+    "DESCRIBE",
+    "METHODS",
+    "MODEL_INFER",
+    "MODEL_STREAM_INFER",
+    "SERVICE",
+    "TYPED",
+    "Kind",
+    "Method",
+    "pb",
+]
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -33,10 +44,11 @@ class Method:
     kind: Kind
     name_field: int = 0
     version_field: int = 0
+    service: str = SERVICE
 
     @property
     def path(self) -> str:
-        return f"/{SERVICE}/{self.name}"
+        return f"/{self.service}/{self.name}"
 
 
 _KINDS = {
@@ -65,6 +77,9 @@ def _methods() -> dict[str, Method]:
     return table
 
 
-METHODS: dict[str, Method] = _methods()
+TYPED = "inferloom.v1.TypedService"  # JSON for those that know their types; routed by fields 1 and 2
+CALL, DESCRIBE = (Method(name, Kind.REPLICA, 1, 2, TYPED) for name in ("Call", "Describe"))
+
+METHODS: dict[str, Method] = _methods() | {method.path: method for method in (CALL, DESCRIBE)}
 MODEL_INFER = METHODS[f"/{SERVICE}/ModelInfer"]
 MODEL_STREAM_INFER = METHODS[f"/{SERVICE}/ModelStreamInfer"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from inferloom.mesh.catalog import Model, Repeat
 from inferloom.mesh.errors import ConfigError
 
 __all__ = ["Breaking", "Retrying", "TrafficPolicy"]
@@ -84,6 +85,11 @@ class TrafficPolicy:
     retry: Retrying = field(default_factory=Retrying)
     health: Breaking = field(default_factory=Breaking)
 
+    @staticmethod
+    def of(model: Model) -> TrafficPolicy:
+        """The policy of a model that has no document: what its replicas say of themselves."""
+        return _BY_REPEAT[model.repeat]
+
     def __post_init__(self) -> None:
         _check(self.timeout > 0, "timeout", "above 0 seconds")
         _check(self.longest >= self.timeout, "longest", "at least the timeout")
@@ -93,3 +99,10 @@ class TrafficPolicy:
     @staticmethod
     def names() -> tuple[str, ...]:
         return tuple(entry.name for entry in fields(TrafficPolicy))
+
+
+_BY_REPEAT = {
+    Repeat.ANY: TrafficPolicy(),
+    Repeat.UNBEGUN: TrafficPolicy(idempotent=False),
+    Repeat.NEVER: TrafficPolicy(idempotent=False, retry=Retrying(attempts=1)),
+}

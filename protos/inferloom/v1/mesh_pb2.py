@@ -24,49 +24,49 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17inferloom/v1/mesh.proto\x12\x0cinferloom.v1\"\xa0\x02\n\x07Replica\x12\r\n\x05model\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r\x12)\n\x05state\x18\x05 \x01(\x0e\x32\x1a.inferloom.v1.ReplicaState\x12\x10\n\x08versions\x18\x06 \x03(\t\x12\x11\n\thttp_port\x18\x07 \x01(\r\x12\x0e\n\x06weight\x18\x08 \x01(\x01\x12\x10\n\x08locality\x18\t \x01(\t\x12\x12\n\ngeneration\x18\n \x01(\x04\x12\x0f\n\x07healthy\x18\x0b \x01(\x08\x12\r\n\x05\x63heck\x18\x0c \x01(\t\x12\x0f\n\x07problem\x18\x0e \x01(\t\x12\'\n\x04load\x18\r \x01(\x0b\x32\x19.inferloom.v1.ReplicaLoad\"\x93\x01\n\x0bReplicaLoad\x12\x0f\n\x07\x62reaker\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\x11\n\tin_flight\x18\x03 \x01(\r\x12\x12\n\nlatency_ms\x18\x04 \x01(\x01\x12\x1b\n\x13requests_per_second\x18\x05 \x01(\x01\x12\x10\n\x08requests\x18\x06 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x04\">\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x08replicas\x18\x02 \x03(\x0b\x32\x15.inferloom.v1.Replica\"&\n\x11ListModelsRequest\x12\x11\n\twith_load\x18\x01 \x01(\x08\"]\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.inferloom.v1.Model\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x13\n\x0b\x61ge_seconds\x18\x03 \x01(\x01\"\x14\n\x12WatchModelsRequest\"u\n\rCatalogChange\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12#\n\x06models\x18\x03 \x03(\x0b\x32\x13.inferloom.v1.Model\x12\x0f\n\x07removed\x18\x04 \x03(\t\x12\r\n\x05\x66resh\x18\x05 \x01(\x08\"M\n\x0fRegisterRequest\x12&\n\x07replica\x18\x01 \x01(\x0b\x32\x15.inferloom.v1.Replica\x12\x12\n\nderegister\x18\x02 \x01(\x08\"-\n\x10RegisterResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"h\n\x08\x44ocument\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tspec_json\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\t\x12\x0c\n\x04time\x18\x06 \x01(\x01\"0\n\x12GetDocumentRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"?\n\x13GetDocumentResponse\x12(\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x16.inferloom.v1.Document\"\x87\x01\n\x12PutDocumentRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tspec_json\x18\x03 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\tB\x13\n\x11_expected_version\"0\n\x12ListHistoryRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"@\n\x13ListHistoryResponse\x12)\n\tdocuments\x18\x01 \x03(\x0b\x32\x16.inferloom.v1.Document\"%\n\x15WatchDocumentsRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\"N\n\x0f\x44ocumentsChange\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12)\n\tdocuments\x18\x02 \x03(\x0b\x32\x16.inferloom.v1.Document*\x80\x01\n\x0cReplicaState\x12\x1d\n\x19REPLICA_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLICA_STATE_STARTING\x10\x01\x12\x19\n\x15REPLICA_STATE_SERVING\x10\x02\x12\x1a\n\x16REPLICA_STATE_DRAINING\x10\x03\x32\xc6\x04\n\x0bMeshService\x12O\n\nListModels\x12\x1f.inferloom.v1.ListModelsRequest\x1a .inferloom.v1.ListModelsResponse\x12N\n\x0bWatchModels\x12 .inferloom.v1.WatchModelsRequest\x1a\x1b.inferloom.v1.CatalogChange0\x01\x12M\n\x08Register\x12\x1d.inferloom.v1.RegisterRequest\x1a\x1e.inferloom.v1.RegisterResponse(\x01\x30\x01\x12R\n\x0bGetDocument\x12 .inferloom.v1.GetDocumentRequest\x1a!.inferloom.v1.GetDocumentResponse\x12G\n\x0bPutDocument\x12 .inferloom.v1.PutDocumentRequest\x1a\x16.inferloom.v1.Document\x12R\n\x0bListHistory\x12 .inferloom.v1.ListHistoryRequest\x1a!.inferloom.v1.ListHistoryResponse\x12V\n\x0eWatchDocuments\x12#.inferloom.v1.WatchDocumentsRequest\x1a\x1d.inferloom.v1.DocumentsChange0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17inferloom/v1/mesh.proto\x12\x0cinferloom.v1\"\xbe\x02\n\x07Replica\x12\r\n\x05model\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r\x12)\n\x05state\x18\x05 \x01(\x0e\x32\x1a.inferloom.v1.ReplicaState\x12\x10\n\x08versions\x18\x06 \x03(\t\x12\x11\n\thttp_port\x18\x07 \x01(\r\x12\x0e\n\x06weight\x18\x08 \x01(\x01\x12\x10\n\x08locality\x18\t \x01(\t\x12\x12\n\ngeneration\x18\n \x01(\x04\x12\x0f\n\x07healthy\x18\x0b \x01(\x08\x12\r\n\x05\x63heck\x18\x0c \x01(\t\x12\x0f\n\x07problem\x18\x0e \x01(\t\x12\x0c\n\x04kind\x18\x0f \x01(\t\x12\x0e\n\x06repeat\x18\x10 \x01(\t\x12\'\n\x04load\x18\r \x01(\x0b\x32\x19.inferloom.v1.ReplicaLoad\"\x93\x01\n\x0bReplicaLoad\x12\x0f\n\x07\x62reaker\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\x11\n\tin_flight\x18\x03 \x01(\r\x12\x12\n\nlatency_ms\x18\x04 \x01(\x01\x12\x1b\n\x13requests_per_second\x18\x05 \x01(\x01\x12\x10\n\x08requests\x18\x06 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x04\">\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x08replicas\x18\x02 \x03(\x0b\x32\x15.inferloom.v1.Replica\"&\n\x11ListModelsRequest\x12\x11\n\twith_load\x18\x01 \x01(\x08\"]\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.inferloom.v1.Model\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x13\n\x0b\x61ge_seconds\x18\x03 \x01(\x01\"\x14\n\x12WatchModelsRequest\"u\n\rCatalogChange\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12#\n\x06models\x18\x03 \x03(\x0b\x32\x13.inferloom.v1.Model\x12\x0f\n\x07removed\x18\x04 \x03(\t\x12\r\n\x05\x66resh\x18\x05 \x01(\x08\"M\n\x0fRegisterRequest\x12&\n\x07replica\x18\x01 \x01(\x0b\x32\x15.inferloom.v1.Replica\x12\x12\n\nderegister\x18\x02 \x01(\x08\"-\n\x10RegisterResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"h\n\x08\x44ocument\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tspec_json\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\t\x12\x0c\n\x04time\x18\x06 \x01(\x01\"0\n\x12GetDocumentRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"?\n\x13GetDocumentResponse\x12(\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x16.inferloom.v1.Document\"\x87\x01\n\x12PutDocumentRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tspec_json\x18\x03 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\tB\x13\n\x11_expected_version\"0\n\x12ListHistoryRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"@\n\x13ListHistoryResponse\x12)\n\tdocuments\x18\x01 \x03(\x0b\x32\x16.inferloom.v1.Document\"%\n\x15WatchDocumentsRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\"N\n\x0f\x44ocumentsChange\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12)\n\tdocuments\x18\x02 \x03(\x0b\x32\x16.inferloom.v1.Document*\x80\x01\n\x0cReplicaState\x12\x1d\n\x19REPLICA_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLICA_STATE_STARTING\x10\x01\x12\x19\n\x15REPLICA_STATE_SERVING\x10\x02\x12\x1a\n\x16REPLICA_STATE_DRAINING\x10\x03\x32\xc6\x04\n\x0bMeshService\x12O\n\nListModels\x12\x1f.inferloom.v1.ListModelsRequest\x1a .inferloom.v1.ListModelsResponse\x12N\n\x0bWatchModels\x12 .inferloom.v1.WatchModelsRequest\x1a\x1b.inferloom.v1.CatalogChange0\x01\x12M\n\x08Register\x12\x1d.inferloom.v1.RegisterRequest\x1a\x1e.inferloom.v1.RegisterResponse(\x01\x30\x01\x12R\n\x0bGetDocument\x12 .inferloom.v1.GetDocumentRequest\x1a!.inferloom.v1.GetDocumentResponse\x12G\n\x0bPutDocument\x12 .inferloom.v1.PutDocumentRequest\x1a\x16.inferloom.v1.Document\x12R\n\x0bListHistory\x12 .inferloom.v1.ListHistoryRequest\x1a!.inferloom.v1.ListHistoryResponse\x12V\n\x0eWatchDocuments\x12#.inferloom.v1.WatchDocumentsRequest\x1a\x1d.inferloom.v1.DocumentsChange0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'inferloom.v1.mesh_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPLICASTATE']._serialized_start=1543
-  _globals['_REPLICASTATE']._serialized_end=1671
+  _globals['_REPLICASTATE']._serialized_start=1573
+  _globals['_REPLICASTATE']._serialized_end=1701
   _globals['_REPLICA']._serialized_start=42
-  _globals['_REPLICA']._serialized_end=330
-  _globals['_REPLICALOAD']._serialized_start=333
-  _globals['_REPLICALOAD']._serialized_end=480
-  _globals['_MODEL']._serialized_start=482
-  _globals['_MODEL']._serialized_end=544
-  _globals['_LISTMODELSREQUEST']._serialized_start=546
-  _globals['_LISTMODELSREQUEST']._serialized_end=584
-  _globals['_LISTMODELSRESPONSE']._serialized_start=586
-  _globals['_LISTMODELSRESPONSE']._serialized_end=679
-  _globals['_WATCHMODELSREQUEST']._serialized_start=681
-  _globals['_WATCHMODELSREQUEST']._serialized_end=701
-  _globals['_CATALOGCHANGE']._serialized_start=703
-  _globals['_CATALOGCHANGE']._serialized_end=820
-  _globals['_REGISTERREQUEST']._serialized_start=822
-  _globals['_REGISTERREQUEST']._serialized_end=899
-  _globals['_REGISTERRESPONSE']._serialized_start=901
-  _globals['_REGISTERRESPONSE']._serialized_end=946
-  _globals['_DOCUMENT']._serialized_start=948
-  _globals['_DOCUMENT']._serialized_end=1052
-  _globals['_GETDOCUMENTREQUEST']._serialized_start=1054
-  _globals['_GETDOCUMENTREQUEST']._serialized_end=1102
-  _globals['_GETDOCUMENTRESPONSE']._serialized_start=1104
-  _globals['_GETDOCUMENTRESPONSE']._serialized_end=1167
-  _globals['_PUTDOCUMENTREQUEST']._serialized_start=1170
-  _globals['_PUTDOCUMENTREQUEST']._serialized_end=1305
-  _globals['_LISTHISTORYREQUEST']._serialized_start=1307
-  _globals['_LISTHISTORYREQUEST']._serialized_end=1355
-  _globals['_LISTHISTORYRESPONSE']._serialized_start=1357
-  _globals['_LISTHISTORYRESPONSE']._serialized_end=1421
-  _globals['_WATCHDOCUMENTSREQUEST']._serialized_start=1423
-  _globals['_WATCHDOCUMENTSREQUEST']._serialized_end=1460
-  _globals['_DOCUMENTSCHANGE']._serialized_start=1462
-  _globals['_DOCUMENTSCHANGE']._serialized_end=1540
-  _globals['_MESHSERVICE']._serialized_start=1674
-  _globals['_MESHSERVICE']._serialized_end=2256
+  _globals['_REPLICA']._serialized_end=360
+  _globals['_REPLICALOAD']._serialized_start=363
+  _globals['_REPLICALOAD']._serialized_end=510
+  _globals['_MODEL']._serialized_start=512
+  _globals['_MODEL']._serialized_end=574
+  _globals['_LISTMODELSREQUEST']._serialized_start=576
+  _globals['_LISTMODELSREQUEST']._serialized_end=614
+  _globals['_LISTMODELSRESPONSE']._serialized_start=616
+  _globals['_LISTMODELSRESPONSE']._serialized_end=709
+  _globals['_WATCHMODELSREQUEST']._serialized_start=711
+  _globals['_WATCHMODELSREQUEST']._serialized_end=731
+  _globals['_CATALOGCHANGE']._serialized_start=733
+  _globals['_CATALOGCHANGE']._serialized_end=850
+  _globals['_REGISTERREQUEST']._serialized_start=852
+  _globals['_REGISTERREQUEST']._serialized_end=929
+  _globals['_REGISTERRESPONSE']._serialized_start=931
+  _globals['_REGISTERRESPONSE']._serialized_end=976
+  _globals['_DOCUMENT']._serialized_start=978
+  _globals['_DOCUMENT']._serialized_end=1082
+  _globals['_GETDOCUMENTREQUEST']._serialized_start=1084
+  _globals['_GETDOCUMENTREQUEST']._serialized_end=1132
+  _globals['_GETDOCUMENTRESPONSE']._serialized_start=1134
+  _globals['_GETDOCUMENTRESPONSE']._serialized_end=1197
+  _globals['_PUTDOCUMENTREQUEST']._serialized_start=1200
+  _globals['_PUTDOCUMENTREQUEST']._serialized_end=1335
+  _globals['_LISTHISTORYREQUEST']._serialized_start=1337
+  _globals['_LISTHISTORYREQUEST']._serialized_end=1385
+  _globals['_LISTHISTORYRESPONSE']._serialized_start=1387
+  _globals['_LISTHISTORYRESPONSE']._serialized_end=1451
+  _globals['_WATCHDOCUMENTSREQUEST']._serialized_start=1453
+  _globals['_WATCHDOCUMENTSREQUEST']._serialized_end=1490
+  _globals['_DOCUMENTSCHANGE']._serialized_start=1492
+  _globals['_DOCUMENTSCHANGE']._serialized_end=1570
+  _globals['_MESHSERVICE']._serialized_start=1704
+  _globals['_MESHSERVICE']._serialized_end=2286
 # @@protoc_insertion_point(module_scope)

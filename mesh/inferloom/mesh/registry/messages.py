@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
+from typing import TypeVar
 
-from inferloom.mesh.catalog import Model, Replica, State
+from inferloom.mesh.catalog import Kind, Model, Repeat, Replica, State
 from inferloom.mesh.registry.base import Document
 from inferloom.v1 import mesh_pb2 as pb
 
 __all__ = ["document_from", "document_to", "model_from", "model_to", "replica_from", "replica_to"]
+
+E = TypeVar("E", bound=StrEnum)
 
 _TO_STATE = {
     State.STARTING: pb.REPLICA_STATE_STARTING,
@@ -33,6 +37,8 @@ def replica_to(replica: Replica) -> pb.Replica:
         healthy=replica.healthy,
         check=replica.check,
         problem=replica.problem,
+        kind=replica.kind,
+        repeat=replica.repeat,
     )
 
 
@@ -52,7 +58,19 @@ def replica_from(message: pb.Replica) -> Replica:
         healthy=message.healthy,
         check=message.check,
         problem=message.problem,
+        kind=_known(Kind, message.kind, Kind.MODEL, Kind.MODEL),
+        # What this version does not know is not repeated.
+        repeat=_known(Repeat, message.repeat, Repeat.ANY, Repeat.NEVER),
     )
+
+
+def _known(kind: type[E], text: str, absent: E, unknown: E) -> E:
+    if not text:
+        return absent
+    try:
+        return kind(text)
+    except ValueError:
+        return unknown
 
 
 def model_to(model: Model) -> pb.Model:

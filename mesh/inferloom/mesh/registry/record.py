@@ -12,7 +12,7 @@ import math
 from dataclasses import fields
 from typing import Any
 
-from inferloom.mesh.catalog import Replica, State
+from inferloom.mesh.catalog import Kind, Repeat, Replica, State
 
 __all__ = ["RecordError", "decode", "encode", "from_fields", "to_fields"]
 
@@ -29,7 +29,7 @@ class RecordError(ValueError):
 def to_fields(replica: Replica) -> dict[str, Any]:
     """The JSON-able fields of a record."""
     found: dict[str, Any] = {name: getattr(replica, name) for name in NAMES}
-    found["state"] = replica.state.value
+    found |= {"state": replica.state.value, "kind": replica.kind.value, "repeat": replica.repeat.value}
     found["versions"] = list(replica.versions)
     return found
 
@@ -73,6 +73,10 @@ def _checked(name: str, value: Any) -> Any:
         raise RecordError(f"{name} is {value!r:.80}")
     if name == "state":
         return _state(value)
+    if name == "kind":
+        return Kind(value) if value in set(Kind) else Kind.MODEL
+    if name == "repeat":
+        return Repeat(value) if value in set(Repeat) else Repeat.NEVER  # a newer word: be careful
     if name == "versions":
         if not all(isinstance(version, str) for version in value):
             raise RecordError(f"versions are {value!r:.80}")

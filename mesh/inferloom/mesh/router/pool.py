@@ -34,11 +34,11 @@ class Pool:
 
     Args:
         connect: opens a channel to an address.
-        policy: gives the policy of a model by its name.
+        policy: gives the policy of a model.
     """
 
     def __init__(
-        self, connect: ChannelFactory, policy: Callable[[str], TrafficPolicy], clock: Clock, rng: random.Random
+        self, connect: ChannelFactory, policy: Callable[[Model], TrafficPolicy], clock: Clock, rng: random.Random
     ) -> None:
         self.groups: dict[str, Group] = {}
         self.catalog: Catalog = EMPTY
@@ -94,11 +94,12 @@ class Pool:
 
     def _apply_model(self, model: Model) -> None:
         group = self.groups.get(model.name)
+        policy = self._policy(model)
         if group is None:
-            policy = self._policy(model.name)
             group = Group(model, policy, self._picker, self._sticky, self._clock.now())
             self.groups[model.name] = group
         group.model = model
+        group.policy = policy
         present = {replica.id: replica for replica in model.replicas}
         for key in group.endpoints.keys() - present.keys():
             self._drop(group.endpoints.pop(key))

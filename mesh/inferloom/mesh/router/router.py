@@ -14,6 +14,7 @@ import grpc
 from prometheus_client.core import Metric
 
 from inferloom.mesh.call import Call, Reply
+from inferloom.mesh.catalog import Model
 from inferloom.mesh.clock import SYSTEM, Clock, seeded
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
@@ -43,7 +44,7 @@ class Router:
 
     Args:
         registry: started by `start`, closed by whoever made it.
-        policy: gives a model's policy by its name.
+        policy: gives a model's policy; by default what its replicas say of themselves.
         tracing: adds spans; off by default.
     """
 
@@ -52,7 +53,7 @@ class Router:
         registry: Registry,
         *,
         settings: RouterSettings = RouterSettings(),
-        policy: Callable[[str], TrafficPolicy] | None = None,
+        policy: Callable[[Model], TrafficPolicy] | None = None,
         clock: Clock = SYSTEM,
         rng: random.Random | None = None,
         tracing: Tracing | None = None,
@@ -61,8 +62,7 @@ class Router:
         self.settings = settings
         self.clock = clock
         rng = rng or seeded()
-        shared = TrafficPolicy()
-        self.pool = Pool(self._connect, policy or (lambda _: shared), clock, rng)
+        self.pool = Pool(self._connect, policy or TrafficPolicy.of, clock, rng)
         self.admission = Admission(settings.max_in_flight)
         self.metrics = RouterMetrics(self._gauges)
         self.handle = assemble(self.pool, self.admission, clock, rng, self.metrics, tracing or Tracing())

@@ -19,7 +19,7 @@ def branch(messages: int) -> Branch:
 def answer(number: int, *, final: bool) -> bytes:
     response = pb.ModelInferResponse(id=str(number))
     response.parameters["triton_final_response"].bool_param = final
-    return pb.ModelStreamInferResponse(infer_response=response).SerializeToString()
+    return bytes(pb.ModelStreamInferResponse(infer_response=response).SerializeToString())
 
 
 async def waits(made: Branch) -> asyncio.Task[None]:
@@ -39,7 +39,8 @@ async def test_a_full_window_waits_for_the_first_answer_of_one_of_its_messages()
     assert made.settle(answer(3, final=False)) is None  # a decoupled model has begun to answer it
     await waiting
     made.expect(Message(b"next", 0.0, quiet=True))
-    assert not (waiting := await waits(made)).done()
+    waiting = await waits(made)
+    assert not waiting.done()
     made.settle(answer(3, final=True))  # it counted when it began
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -51,7 +52,8 @@ async def test_messages_of_one_id_are_counted_each() -> None:
     made = branch(WINDOW - 2)
     for _ in range(2):
         made.expect(Message(b"twin", 0.0, quiet=True))
-    assert not (waiting := await waits(made)).done()
+    waiting = await waits(made)
+    assert not waiting.done()
     twin = pb.ModelInferResponse(id="twin")
     twin.parameters["triton_final_response"].bool_param = False
     message = pb.ModelStreamInferResponse(infer_response=twin).SerializeToString()
