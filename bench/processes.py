@@ -71,8 +71,8 @@ def stop(process: Process) -> None:
 
 
 @contextlib.contextmanager
-def triton() -> Iterator[tuple[Process, int]]:
-    """(process, gRPC port) of a Triton that serves the tiny model.
+def triton(repository: Path = MODELS, models: Sequence[str] = (MODEL,)) -> Iterator[tuple[Process, int]]:
+    """(process, gRPC port) of a Triton that serves `models`; by default the tiny one.
 
     Raises:
         ConfigError: there is no Triton runtime; the message has the cure.
@@ -80,11 +80,11 @@ def triton() -> Iterator[tuple[Process, int]]:
     runtime = find()
     grpc_port = free_port()
     argv = runtime.command(
-        repository=MODELS,
+        repository=repository,
         http_port=free_port(),
         grpc_port=grpc_port,
         metrics_port=free_port(),
-        extra=[f"--load-model={MODEL}"],
+        extra=[f"--load-model={name}" for name in models],
     )
     with running("Triton", argv, runtime.environment()) as process:
         yield process, grpc_port

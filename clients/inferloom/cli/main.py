@@ -55,6 +55,10 @@ Inputs = Annotated[
 MaxMessage = Annotated[int, typer.Option("--max-message-mib", min=1, max=1024, help="Largest message, on every hop.")]
 Outputs = Annotated[list[str] | None, typer.Option("--output", help="The same for outputs.")]
 Drain = Annotated[float, typer.Option("--drain-timeout", min=0, help="Seconds for what is in flight when it stops.")]
+Http = Annotated[
+    str | None,
+    typer.Option("--http", help="HOST:PORT of JSON for services and pipelines, or off; default 127.0.0.1:8080."),
+]
 Triton = Annotated[str, typer.Option("--triton", help="managed, path (tritonserver on PATH) or docker[:TAG].")]
 
 
@@ -78,7 +82,12 @@ def root(
 
 @app.command()
 def up(
-    source: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="A model file, or a folder with a mesh.yaml.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|DIR", help="A model file, a Python file of services, or a folder with a mesh.yaml."
+        ),
+    ],
     registry: Annotated[
         str | None, typer.Option(help="memory (one process), consul (a dev agent of its own) or consul://HOST:PORT.")
     ] = None,
@@ -95,6 +104,11 @@ def up(
     triton: Triton = "managed",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until everything must be served.")] = 600.0,
     drain_timeout: Drain = 10.0,
+    http: Http = None,
+    reload: Annotated[
+        bool | None,
+        typer.Option("--reload/--no-reload", help="Serve changed Python files at once; default: of `up FILE.py`."),
+    ] = None,
 ) -> None:
     """Run a whole mesh on this machine, in the foreground."""
     from inferloom.cli.up.run import UpOptions, run_up
@@ -113,13 +127,18 @@ def up(
         triton=triton,
         timeout=timeout,
         drain_timeout=drain_timeout,
+        http=http,
+        reload=reload,
     )
     _run(run_up(options))
 
 
 @app.command()
 def add(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A model file, or a folder in Triton's layout.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A model file, a folder in Triton's layout, or a Python file of services."),
+    ],
     name: Name = None,
     replicas: Annotated[int | None, typer.Option(min=1, max=64, help="How many; default 1, or as before.")] = None,
     gpus: Annotated[
@@ -131,7 +150,7 @@ def add(
     mesh: Mesh = None,
     token: Token = None,
 ) -> None:
-    """Add a model, or a version of one, to a running mesh; a version takes no traffic by being added."""
+    """Add a model, a version of one, or a file of services to a running mesh; a version takes no traffic by being added."""
     from inferloom.cli.change import add as run
 
     _run(
@@ -153,10 +172,41 @@ def add(
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME[:VERSION]")], mesh: Mesh = None, token: Token = None
 ) -> None:
-    """Take a model, or one version of it, out of a running mesh."""
+    """Take a model, service or pipeline, or one version of it, out of a running mesh."""
     from inferloom.cli.change import remove as run
 
     _run(run(name, mesh=mesh, token=token))
+
+
+@app.command()
+def split(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model or service.")],
+    arms: Annotated[
+        list[str] | None, typer.Argument(metavar="[VERSION=SHARE]...", help="As 1=90 2=10: all arms that answer.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Metadata key of the unit that keeps its version, as user; '': none.")
+    ] = None,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(help="VERSION=PERCENT of the requests are copied to it and compared; 0: no more."),
+    ] = None,
+    override: Annotated[list[str] | None, typer.Option(help="UNIT=VERSION, for testers; UNIT= takes it out.")] = None,
+    salt: Annotated[str | None, typer.Option(help="Another one draws everybody anew; default: the name.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the last change back.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Every change, newest first.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Have no split any more.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print the table once.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON once.")] = False,
+    mesh: Mesh = None,
+    token: Token = None,
+) -> None:
+    """Share a model's requests out over its versions, or show what each of them has done."""
+    from inferloom.cli.split import Change, run_split
+
+    change = Change(tuple(arms or ()), tuple(mirror or ()), tuple(override or ()), by, salt)
+    asked = {"--undo": undo, "--history": history, "--remove": remove, "--once": once, "--json": json}
+    _run(run_split(name, change, [option for option, given in asked.items() if given], mesh=mesh, token=token))
 
 
 @app.command()
@@ -212,6 +262,9 @@ def router(
     tls_client_ca: Annotated[Path | None, typer.Option(help="PEM CA: callers must show a certificate (mTLS).")] = None,
     token_file: Annotated[Path | None, typer.Option(help="File with the token that every call needs.")] = None,
     write_token_file: Annotated[Path | None, typer.Option(help="File with the token that writing needs.")] = None,
+    exposures: Annotated[Path | None, typer.Option(help="File for who was shown which arm, as lines of JSON.")] = None,
+    http: Annotated[str, typer.Option(help="HOST:PORT of JSON for services and pipelines, or off.")] = "off",
+    http_when_needed: Annotated[bool, typer.Option(hidden=True, help="Not before there is one of them.")] = False,
 ) -> None:
     """Run a router: finds replicas in a registry and balances over them."""
     from inferloom.cli.router import run_router
@@ -229,6 +282,9 @@ def router(
             tls_client_ca=tls_client_ca,
             token_file=token_file,
             write_token_file=write_token_file,
+            exposures=exposures,
+            http=http,
+            http_when_needed=http_when_needed,
         )
     )
 
@@ -278,6 +334,60 @@ def sidecar(
         allow_vulnerable_triton=allow_vulnerable_triton,
     )
     _run(run_sidecar(config, registry, admin, token))
+
+
+@app.command()
+def host(
+    source: Annotated[
+        str, typer.Argument(metavar="[APP]", help="A Python file with services and pipelines, or package.module.")
+    ] = "",
+    describe: Annotated[bool, typer.Option("--describe", help="Print what APP declares, as JSON, and end.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="NAME of a service to run; default: all of APP.")] = None,
+    no_services: Annotated[
+        bool, typer.Option("--no-services", help="None: APP is for the functions that pipelines name.")
+    ] = False,
+    pipelines: Annotated[bool, typer.Option("--pipelines", help="Run the pipelines too.")] = False,
+    registry: Annotated[str, typer.Option(help=FORMS)] = "consul",
+    grpc: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0: any.")] = "127.0.0.1:0",
+    advertise: Annotated[str, typer.Option(help="Host that others reach it at.")] = "127.0.0.1",
+    id: Annotated[str, typer.Option("--id", help="Of this replica; default: host and process.")] = "",
+    locality: Annotated[str, typer.Option(help="REGION/ZONE.")] = "",
+    admin: Admin = "127.0.0.1:0",
+    reload: Annotated[bool, typer.Option("--reload/--no-reload", help="Import changed files anew.")] = False,
+    hang: Annotated[
+        float, typer.Option(min=0, help="Seconds its event loop may stand still before it ends itself; 0: for ever.")
+    ] = 10.0,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds a call may go on after its deadline before the process is replaced.")
+    ] = 5.0,
+    max_message_mib: MaxMessage = 64,
+    drain_timeout: Drain = 30.0,
+    token: Token = None,
+) -> None:
+    """Run services and pipelines, and keep them in the registry."""
+    from inferloom.cli.host import describe_app, run_host
+    from inferloom.mesh.listen import parse_address
+    from inferloom.services.host.config import HostConfig
+
+    if describe:
+        print(describe_app(source))
+        return
+    config = HostConfig(
+        app=source,
+        only=tuple(only or ()),
+        services=not no_services,
+        pipelines=pipelines,
+        address=parse_address(grpc, "--grpc"),
+        advertise=advertise,
+        replica_id=id,
+        locality=locality,
+        reload=reload,
+        hang=hang,
+        grace=grace,
+        drain_timeout=drain_timeout,
+        max_message=max_message_mib * 1024 * 1024,
+    )
+    _run(run_host(config, registry, admin, token))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inferloom.cli.http import HttpPort, parse_http
 from inferloom.cli.registry import open_registry
 from inferloom.cli.signals import stop_requested
 from inferloom.mesh.admin import Admin
@@ -12,6 +13,7 @@ from inferloom.mesh.listen import parse_address
 from inferloom.mesh.router.router import MIB, Router, RouterSettings
 from inferloom.mesh.router.security import Tls, read_token
 from inferloom.mesh.router.server import RouterServer, ServerSettings
+from inferloom.mesh.splits.log import ExposureLog
 from inferloom.mesh.telemetry.tracing import from_environment
 
 __all__ = ["run_router"]
@@ -30,6 +32,9 @@ async def run_router(
     tls_client_ca: Path | None = None,
     token_file: Path | None = None,
     write_token_file: Path | None = None,
+    exposures: Path | None = None,
+    http: str = "off",
+    http_when_needed: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain.
 
@@ -48,6 +53,11 @@ async def run_router(
         token=read_token(token_file) if token_file else None,
         write_token=read_token(write_token_file, "--write-token-file") if write_token_file else None,
     )
+    web = parse_http(http)
+    if web is not None and (tls is not None or settings.token is not None):
+        raise ConfigError(
+            "--http has neither TLS nor tokens: it cannot be given together with --tls-cert or --token-file"
+        )
     stop = stop_requested()
     source = open_registry(registry)
     tracing = from_environment("inferloom-router")
@@ -57,6 +67,8 @@ async def run_router(
         tracing=tracing,
     )
     server = RouterServer(router, settings)
+    record = ExposureLog(exposures) if exposures is not None else None
+    port = HttpPort(router, web, when_needed=http_when_needed) if web is not None else None
     config = {"grpc": grpc, "registry": registry, "max_message_mib": max_message_mib, "drain_timeout": drain_timeout}
     starting = ["the registry has not answered yet"]
     face = Admin(
@@ -67,16 +79,26 @@ async def run_router(
         collect=router.metrics.collect,
     )
     try:
+        if record is not None:
+            await record.start()
+            router.exposures.add(record)
         where = await face.start(parse_address(admin, "--admin"))
         await router.start()
         address = await server.start()
+        answers = f" http={await port.start()}" if port is not None else ""
         starting.clear()
-        print(f"ready grpc={address} admin={where}", flush=True)
+        print(f"ready grpc={address} admin={where}{answers}", flush=True)
         await stop.wait()
         starting.append("draining")
+        if port is not None:
+            await port.close()
         await server.drain(drain_timeout)
     finally:
+        if port is not None:
+            await port.close()
         await router.close()
+        if record is not None:
+            await record.close()
         await source.close()
         await face.close()
         tracing.close()

@@ -30,6 +30,7 @@ class MeshState:
     token: str | None
     admin: str = ""
     host: str = ""  # how its documents name it; "": it was not started by `up` on this machine
+    http: str = ""  # HOST:PORT of JSON for services and pipelines
 
 
 def state_folder() -> Path:

@@ -201,3 +201,137 @@ class DocumentsChange(_message.Message):
     complete: bool
     documents: _containers.RepeatedCompositeFieldContainer[Document]
     def __init__(self, complete: _Optional[bool] = ..., documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ...) -> None: ...
+
+class SplitFiguresRequest(_message.Message):
+    __slots__ = ("name", "alone")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ALONE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    alone: bool
+    def __init__(self, name: _Optional[str] = ..., alone: _Optional[bool] = ...) -> None: ...
+
+class SplitFiguresResponse(_message.Message):
+    __slots__ = ("name", "version", "problem", "arms", "since", "unanswered", "by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNANSWERED_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    problem: str
+    arms: _containers.RepeatedCompositeFieldContainer[ArmFigures]
+    since: float
+    unanswered: _containers.RepeatedScalarFieldContainer[str]
+    by: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., problem: _Optional[str] = ..., arms: _Optional[_Iterable[_Union[ArmFigures, _Mapping]]] = ..., since: _Optional[float] = ..., unanswered: _Optional[_Iterable[str]] = ..., by: _Optional[str] = ...) -> None: ...
+
+class ArmFigures(_message.Message):
+    __slots__ = ("arm", "model", "version", "mirror", "part", "codes", "latency", "overridden", "stood_in", "compared", "served")
+    class CodesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MIRROR_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDDEN_FIELD_NUMBER: _ClassVar[int]
+    STOOD_IN_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    arm: str
+    model: str
+    version: str
+    mirror: bool
+    part: float
+    codes: _containers.ScalarMap[str, int]
+    latency: Distribution
+    overridden: int
+    stood_in: int
+    compared: MirrorFigures
+    served: bool
+    def __init__(self, arm: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., mirror: _Optional[bool] = ..., part: _Optional[float] = ..., codes: _Optional[_Mapping[str, int]] = ..., latency: _Optional[_Union[Distribution, _Mapping]] = ..., overridden: _Optional[int] = ..., stood_in: _Optional[int] = ..., compared: _Optional[_Union[MirrorFigures, _Mapping]] = ..., served: _Optional[bool] = ...) -> None: ...
+
+class MirrorFigures(_message.Message):
+    __slots__ = ("agreed", "differed", "failed", "skipped", "difference", "primary", "examples")
+    class SkippedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    AGREED_FIELD_NUMBER: _ClassVar[int]
+    DIFFERED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    PRIMARY_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    agreed: int
+    differed: int
+    failed: int
+    skipped: _containers.ScalarMap[str, int]
+    difference: Distribution
+    primary: Distribution
+    examples: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, agreed: _Optional[int] = ..., differed: _Optional[int] = ..., failed: _Optional[int] = ..., skipped: _Optional[_Mapping[str, int]] = ..., difference: _Optional[_Union[Distribution, _Mapping]] = ..., primary: _Optional[_Union[Distribution, _Mapping]] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Distribution(_message.Message):
+    __slots__ = ("count", "sum", "max", "p50", "p99", "buckets")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SUM_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    P50_FIELD_NUMBER: _ClassVar[int]
+    P99_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    sum: float
+    max: float
+    p50: float
+    p99: float
+    buckets: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, count: _Optional[int] = ..., sum: _Optional[float] = ..., max: _Optional[float] = ..., p50: _Optional[float] = ..., p99: _Optional[float] = ..., buckets: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class WatchExposuresRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class Exposure(_message.Message):
+    __slots__ = ("split", "unit", "arm", "served", "propensity", "override", "time", "request_id", "mirrored", "code", "seconds", "dropped")
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MIRRORED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    split: str
+    unit: str
+    arm: str
+    served: str
+    propensity: float
+    override: bool
+    time: float
+    request_id: str
+    mirrored: _containers.RepeatedScalarFieldContainer[str]
+    code: str
+    seconds: float
+    dropped: int
+    def __init__(self, split: _Optional[str] = ..., unit: _Optional[str] = ..., arm: _Optional[str] = ..., served: _Optional[str] = ..., propensity: _Optional[float] = ..., override: _Optional[bool] = ..., time: _Optional[float] = ..., request_id: _Optional[str] = ..., mirrored: _Optional[_Iterable[str]] = ..., code: _Optional[str] = ..., seconds: _Optional[float] = ..., dropped: _Optional[int] = ...) -> None: ...

@@ -71,6 +71,16 @@ class MeshServiceStub:
                 request_serializer=inferloom_dot_v1_dot_mesh__pb2.WatchDocumentsRequest.SerializeToString,
                 response_deserializer=inferloom_dot_v1_dot_mesh__pb2.DocumentsChange.FromString,
                 _registered_method=True)
+        self.SplitFigures = channel.unary_unary(
+                '/inferloom.v1.MeshService/SplitFigures',
+                request_serializer=inferloom_dot_v1_dot_mesh__pb2.SplitFiguresRequest.SerializeToString,
+                response_deserializer=inferloom_dot_v1_dot_mesh__pb2.SplitFiguresResponse.FromString,
+                _registered_method=True)
+        self.WatchExposures = channel.unary_stream(
+                '/inferloom.v1.MeshService/WatchExposures',
+                request_serializer=inferloom_dot_v1_dot_mesh__pb2.WatchExposuresRequest.SerializeToString,
+                response_deserializer=inferloom_dot_v1_dot_mesh__pb2.Exposure.FromString,
+                _registered_method=True)
 
 
 class MeshServiceServicer:
@@ -125,6 +135,20 @@ class MeshServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SplitFigures(self, request, context):
+        """What each arm of a split has done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchExposures(self, request, context):
+        """Who is shown which arm, from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MeshServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -162,6 +186,16 @@ def add_MeshServiceServicer_to_server(servicer, server):
                     servicer.WatchDocuments,
                     request_deserializer=inferloom_dot_v1_dot_mesh__pb2.WatchDocumentsRequest.FromString,
                     response_serializer=inferloom_dot_v1_dot_mesh__pb2.DocumentsChange.SerializeToString,
+            ),
+            'SplitFigures': grpc.unary_unary_rpc_method_handler(
+                    servicer.SplitFigures,
+                    request_deserializer=inferloom_dot_v1_dot_mesh__pb2.SplitFiguresRequest.FromString,
+                    response_serializer=inferloom_dot_v1_dot_mesh__pb2.SplitFiguresResponse.SerializeToString,
+            ),
+            'WatchExposures': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchExposures,
+                    request_deserializer=inferloom_dot_v1_dot_mesh__pb2.WatchExposuresRequest.FromString,
+                    response_serializer=inferloom_dot_v1_dot_mesh__pb2.Exposure.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +389,60 @@ class MeshService:
             '/inferloom.v1.MeshService/WatchDocuments',
             inferloom_dot_v1_dot_mesh__pb2.WatchDocumentsRequest.SerializeToString,
             inferloom_dot_v1_dot_mesh__pb2.DocumentsChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inferloom.v1.MeshService/SplitFigures',
+            inferloom_dot_v1_dot_mesh__pb2.SplitFiguresRequest.SerializeToString,
+            inferloom_dot_v1_dot_mesh__pb2.SplitFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchExposures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/inferloom.v1.MeshService/WatchExposures',
+            inferloom_dot_v1_dot_mesh__pb2.WatchExposuresRequest.SerializeToString,
+            inferloom_dot_v1_dot_mesh__pb2.Exposure.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,9 +9,11 @@ import structlog
 import yaml
 
 from inferloom.cli.up import meshfile
-from inferloom.cli.up.documents import KIND, ModelSpec
+from inferloom.cli.up.documents import KIND
+from inferloom.cli.up.expand import Wanted
+from inferloom.cli.up.owned import HOSTED, Mine
 from inferloom.mesh.errors import InferloomError
-from inferloom.mesh.registry.base import Document, DocumentKey, Registry
+from inferloom.mesh.registry.base import Document, DocumentKey, Registry, Spec
 
 __all__ = ["Applied"]
 
@@ -25,30 +27,33 @@ class Applied:
     """The file of one folder.
 
     Args:
-        base: what mesh.yaml declares.
-        host: the mesh whose documents are meant, where a registry holds those of several.
+        base: what mesh.yaml, and the files it names, declare; to be replaced when they change.
+        mine: tells the mesh's own documents from those of others in its registry.
     """
 
-    def __init__(self, folder: Path, base: tuple[ModelSpec, ...], host: str = "") -> None:
+    def __init__(
+        self, folder: Path, base: Mapping[DocumentKey, Spec], host: str = "", mine: Mine | None = None
+    ) -> None:
         self._path = folder / FILE
         self._host = host
-        self._base = {spec.name: spec for spec in base}
+        self._mine = mine or Mine(host, alone=True)
+        self.base = dict(base)
 
-    def models(self) -> tuple[ModelSpec, ...]:
-        """mesh.yaml's models as they were last changed, those added since, and none that was removed.
+    def documents(self) -> Wanted:
+        """mesh.yaml's documents as they were last changed, those added since, and none that was removed.
 
         Raises:
             ConfigError: the file is wrong; names the line.
         """
         if not self._path.exists():
-            return tuple(self._base.values())
-        later, removed = meshfile.load_applied(self._path)
-        models = self._base | {spec.name: spec for spec in later}
-        return tuple(spec for name, spec in models.items() if name not in removed)
+            return dict(self.base)
+        kept, removed = meshfile.load_applied(self._path)
+        later = {key: {**spec, "host": self._host} if key[0] in HOSTED else spec for key, spec in kept.items()}
+        return {key: spec for key, spec in (self.base | later).items() if key not in removed}
 
     async def keep(self, registry: Registry) -> None:
         """Write the file after each change, for ever."""
-        async for documents in registry.documents.watch(KIND):
+        async for documents in registry.documents.watch():
             try:
                 self.write(documents)
             except (OSError, InferloomError) as error:
@@ -56,33 +61,34 @@ class Applied:
 
     def write(self, documents: Mapping[DocumentKey, Document]) -> None:
         """Make the file hold what differs from mesh.yaml; without a difference there is no file."""
-        specs = {name: document.spec or {} for (_, name), document in documents.items()}
-        mine = {name: spec for name, spec in specs.items() if not self._host or spec.get("host") == self._host}
-        present = {name: ModelSpec.from_json(name, spec) for name, spec in mine.items()}
-        changed = [_document(spec) for name, spec in sorted(present.items()) if not _same(self._base.get(name), spec)]
-        gone = [
-            {"kind": meshfile.REMOVED, "name": name, "spec": {}} for name in sorted(self._base.keys() - present.keys())
+        present = {key: _kept(spec) for key, spec in self._mine.among(documents).items()}
+        base = {key: _kept(spec) for key, spec in self.base.items()}
+        entries = [
+            {"kind": kind, "name": name, "spec": _short(spec) if kind == KIND else dict(spec)}
+            for (kind, name), spec in sorted(present.items())
+            if base.get((kind, name)) != spec
         ]
-        if not changed + gone:
+        entries += [
+            {"kind": meshfile.REMOVED, "name": name, "spec": {} if kind == KIND else {"kind": kind}}
+            for kind, name in sorted(base.keys() - present.keys())
+        ]
+        if not entries:
             self._path.unlink(missing_ok=True)
             return
-        text = HEAD + yaml.safe_dump(changed + gone, sort_keys=False)
+        text = HEAD + yaml.safe_dump(entries, sort_keys=False)
         beside = self._path.with_suffix(".tmp")
         beside.write_text(text)
         beside.replace(self._path)
 
 
-def _same(one: ModelSpec | None, other: ModelSpec) -> bool:
-    return one is not None and (one.versions, one.replicas, one.gpus) == (other.versions, other.replicas, other.gpus)
+def _kept(spec: Spec) -> Spec:
+    """Which mesh it is for is settled at each start."""
+    return {key: value for key, value in spec.items() if key != "host"}
 
 
-def _document(spec: ModelSpec) -> dict[str, object]:
-    versions = {}
-    for number, version in spec.versions.items():
-        entry = {key: value for key, value in version.to_json().items() if value}
-        versions[number] = entry
-    return {
-        "kind": KIND,
-        "name": spec.name,
-        "spec": {"versions": versions, "replicas": spec.replicas, "gpus": spec.gpus},
+def _short(spec: Spec) -> dict[str, object]:
+    """A model's, without what is empty."""
+    versions = {
+        number: {key: value for key, value in version.items() if value} for number, version in spec["versions"].items()
     }
+    return {"versions": versions, "replicas": spec["replicas"], "gpus": spec["gpus"]}

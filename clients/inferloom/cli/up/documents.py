@@ -9,10 +9,29 @@ from typing import Any
 
 from inferloom.mesh.errors import ConfigError, InvalidInput
 
-__all__ = ["KIND", "PROBLEM", "MeshSpec", "ModelSpec", "VersionSpec", "check_registry"]
+__all__ = [
+    "APP",
+    "KIND",
+    "KINDS",
+    "NAMED",
+    "PIPELINE",
+    "PROBLEM",
+    "SERVICE",
+    "SPLIT",
+    "MeshSpec",
+    "ModelSpec",
+    "VersionSpec",
+    "check_registry",
+]
 
 KIND = "model"
-PROBLEM = "problem"  # of the same name: why `up` cannot carry out a model's document, and which version of it
+SERVICE = "service"  # users' Python, in a host
+APP = "app"  # a file of theirs, whose steps pipelines may name
+PIPELINE = "pipeline"  # a graph
+SPLIT = "split"  # who gets which version
+KINDS = (KIND, SERVICE, APP, PIPELINE, SPLIT)
+NAMED = (KIND, SERVICE, PIPELINE)  # those that are called by their names, which must differ
+PROBLEM = "problem"  # of the same name: why a document is not carried out, and which version of it
 MOST_REPLICAS = 64
 MOST_GPUS = 64
 
@@ -91,6 +110,7 @@ class MeshSpec:
     grpc: str | None = None  # HOST:PORT
     grpc_place: str = ""  # where the file says so, for error messages
     registry: str | None = None
+    http: str | None = None  # HOST:PORT of JSON, or off
 
 
 def check_registry(text: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -26,6 +28,9 @@ class Keeper:
 
     Attributes:
         trouble: why it stays down, "" while it is kept.
+
+    Args:
+        env: variables it gets beside those of this process.
     """
 
     def __init__(
@@ -34,17 +39,27 @@ class Keeper:
         name: str,
         log_path: Path,
         on_line: Callable[[str], None] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._argv = list(argv)
         self._name = name
         self._log_path = log_path
         self._on_line = on_line
+        self._env = {**os.environ, **env} if env else None
+        self._again = asyncio.Event()
         self._child: Child | None = None
         self._task: asyncio.Task[None] | None = None
         self.trouble = ""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep(), name=f"keep {self._name}")
+
+    def kick(self) -> None:
+        """Do not wait any longer before it is started again; where it stays down, try once more."""
+        if self.trouble:
+            self.trouble = ""
+            self.start()
+        self._again.set()
 
     async def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL after `grace` seconds."""
@@ -59,7 +74,9 @@ class Keeper:
         while True:
             began = SYSTEM.now()
             try:
-                self._child = await start(self._argv, name=self._name, log_path=self._log_path, on_line=self._on_line)
+                self._child = await start(
+                    self._argv, name=self._name, log_path=self._log_path, on_line=self._on_line, env=self._env
+                )
             except InferloomError as error:
                 self.trouble = str(error)
                 return
@@ -72,4 +89,6 @@ class Keeper:
             # It ran before with these options, so what is wrong now (its port taken meanwhile) may pass.
             failures = 1 if healthy else failures + 1
             log.warning("process ended and is started again", name=self._name, why=self._child.why())
-            await asyncio.sleep(min(RESTART * 2 ** (failures - 1), LONGEST))
+            self._again.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._again.wait(), min(RESTART * 2 ** (failures - 1), LONGEST))

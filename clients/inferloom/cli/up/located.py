@@ -62,6 +62,17 @@ class Located:
             raise self.error(f"{what} must be a text")
         return str(self.node.value)
 
+    def value(self) -> Any:
+        """What stands there, as plain lists, mappings and scalars.
+
+        Raises:
+            ConfigError: it bears a tag that is none of YAML's own.
+        """
+        try:
+            return yaml.SafeLoader("").construct_object(self.node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self.error(f"cannot be read: {str(error).splitlines()[0]}") from None
+
     def number(self, what: str, least: int, most: int) -> int:
         value: Any = None
         if isinstance(self.node, yaml.ScalarNode):

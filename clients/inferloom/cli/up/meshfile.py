@@ -5,31 +5,51 @@
   spec:
     source: iris.onnx
     replicas: 2
+
+Services, pipelines and splits are read by `meshfile_hosted`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from inferloom.cli.up.documents import MOST_GPUS, MOST_REPLICAS, MeshSpec, ModelSpec, VersionSpec, check_registry
+from inferloom.cli.up import meshfile_hosted
+from inferloom.cli.up.documents import (
+    APP,
+    KIND,
+    KINDS,
+    MOST_GPUS,
+    MOST_REPLICAS,
+    NAMED,
+    PIPELINE,
+    SERVICE,
+    SPLIT,
+    MeshSpec,
+    ModelSpec,
+    VersionSpec,
+    check_registry,
+)
 from inferloom.cli.up.located import Located, read
+from inferloom.cli.up.meshfile_hosted import AppEntry, PipelineEntry, ServiceEntry, SplitEntry
 from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.mesh.listen import parse_address
 from inferloom.mesh.names import is_name
+from inferloom.mesh.registry.base import DocumentKey, Spec
 from inferloom.sidecar.modelfile.recognise import recognise
 
 __all__ = ["MeshFile", "load", "load_applied"]
 
 FILE = "mesh.yaml"
-KINDS = ("mesh", "model")
-REMOVED = "removed"  # kind, in mesh.applied.yaml alone: a model of mesh.yaml that was taken out
+MESH = "mesh"
+REMOVED = "removed"  # kind, in mesh.applied.yaml alone: something of mesh.yaml that was taken out
 MODEL_KEYS = ("source", "versions", "replicas", "gpus", "warmup", "inputs", "outputs")
 VERSION_KEYS = ("source", "warmup", "inputs", "outputs")
-MESH_KEYS = ("replicas", "grpc", "registry", "gateway")
+MESH_KEYS = ("replicas", "grpc", "registry", "gateway", "http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,16 @@ class MeshFile:
 
     mesh: MeshSpec = field(default_factory=MeshSpec)
     models: tuple[ModelSpec, ...] = ()
+    services: Mapping[str, ServiceEntry] = field(default_factory=dict)
+    pipelines: Mapping[str, PipelineEntry] = field(default_factory=dict)
+    apps: tuple[AppEntry, ...] = ()
+    splits: Mapping[str, SplitEntry] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> frozenset[Path]:
+        """The Python files that have to be asked what they declare."""
+        named = {entry.source for entry in self.services.values()} | {entry.source for entry in self.apps}
+        return frozenset(named | {entry.source for entry in self.pipelines.values() if entry.source is not None})
 
 
 def load(path: Path, replicas: int | None = None) -> MeshFile:
@@ -49,43 +79,68 @@ def load(path: Path, replicas: int | None = None) -> MeshFile:
     Raises:
         ConfigError: one line that names the file, the line, the key and the cure.
     """
-    documents = [_envelope(document) for document in read(path)]
+    documents = [_envelope(document, (MESH, *KINDS)) for document in read(path)]
     if not documents:
         raise ConfigError(
             f"{path}: declares nothing; a first document: {{kind: model, name: iris, spec: {{source: iris.onnx}}}}"
         )
     mesh = MeshSpec()
-    own = [(name, spec, whole) for kind, name, spec, whole in documents if kind == "mesh"]
+    own = [(name, spec, whole) for kind, name, spec, whole in documents if kind == MESH]
     for name, spec, _ in own[:1]:
         mesh = _mesh(spec, f"mesh '{name}'")
     for _, _, whole in own[1:]:
         raise whole.error("a second document of kind mesh; one holds for all")
     default = replicas or mesh.replicas or 1
-    models: dict[str, ModelSpec] = {}
+    folder = path.parent
+    readers: dict[str, Callable[[str, Located], Any]] = {
+        KIND: lambda name, spec: _model(name, spec, folder, default),
+        SERVICE: lambda name, spec: meshfile_hosted.service(name, spec, folder),
+        PIPELINE: lambda name, spec: meshfile_hosted.pipeline(name, spec, folder),
+        APP: lambda name, spec: meshfile_hosted.app(name, spec, folder),
+        SPLIT: meshfile_hosted.split,
+    }
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for kind, name, spec, whole in documents:
-        if kind == "model":
-            if name in models:
-                raise whole.error(f"model '{name}' is declared twice")
-            models[name] = _model(name, spec, path.parent, default)
-    if not models:
+        if kind == MESH:
+            continue
+        for other in (kind, *(NAMED if kind in NAMED else ())):
+            if name in found[other]:
+                also = "" if other == kind else f", as a {other} too"
+                raise whole.error(f"{kind} '{name}' is declared twice{also}")
+        found[kind][name] = readers[kind](name, spec)
+    if not any(found[kind] for kind in (*NAMED, APP)):
         raise ConfigError(
             f"{path}: declares no model; add one: {{kind: model, name: iris, spec: {{source: iris.onnx}}}}"
         )
-    return MeshFile(mesh, tuple(models.values()))
+    return MeshFile(
+        mesh, tuple(found[KIND].values()), found[SERVICE], found[PIPELINE], tuple(found[APP].values()), found[SPLIT]
+    )
 
 
-def load_applied(path: Path) -> tuple[tuple[ModelSpec, ...], frozenset[str]]:
-    """The models of a mesh.applied.yaml, and the names of those that were taken out.
+def load_applied(path: Path) -> tuple[dict[DocumentKey, Spec], frozenset[DocumentKey]]:
+    """The documents of a mesh.applied.yaml, and the keys of those that were taken out.
 
     Raises:
         ConfigError: as `load`.
     """
-    documents = [_envelope(document, ("model", REMOVED)) for document in read(path)]
-    models = tuple(_model(name, spec, path.parent, 1) for kind, name, spec, _ in documents if kind == "model")
-    return models, frozenset(name for kind, name, _, _ in documents if kind == REMOVED)
+    documents = [_envelope(document, (*KINDS, REMOVED)) for document in read(path)]
+    kept: dict[DocumentKey, Spec] = {}
+    removed: set[DocumentKey] = set()
+    for kind, name, spec, _ in documents:
+        if kind == KIND:
+            kept[kind, name] = _model(name, spec, path.parent, 1).to_json()
+        elif kind == REMOVED:
+            entries = spec.mapping("removed", ("kind",))
+            removed.add((entries["kind"].text("kind") if "kind" in entries else KIND, name))
+        else:
+            value = spec.value()
+            if not isinstance(value, dict):
+                raise spec.error(f"{kind} '{name}': its spec must be a mapping")
+            kept[kind, name] = value
+    return kept, frozenset(removed)
 
 
-def _envelope(document: Located, kinds: Sequence[str] = KINDS) -> tuple[str, str, Located, Located]:
+def _envelope(document: Located, kinds: Sequence[str]) -> tuple[str, str, Located, Located]:
     entries = document.mapping("a document", ("kind", "name", "spec"))
     for key in ("kind", "name", "spec"):
         if key not in entries:
@@ -103,7 +158,12 @@ def _mesh(spec: Located, what: str) -> MeshSpec:
     entries = spec.mapping(what, MESH_KEYS)
     if "gateway" in entries and (gateway := entries["gateway"].text("gateway")) != "python":
         raise entries["gateway"].error(f"gateway '{gateway}' is not available; only 'python' is")
-    for key, check in (("grpc", lambda text: parse_address(text, "grpc")), ("registry", check_registry)):
+    checks: dict[str, Callable[[str], object]] = {
+        "grpc": lambda text: parse_address(text, "grpc"),
+        "registry": check_registry,
+        "http": lambda text: text == "off" or parse_address(text, "http"),
+    }
+    for key, check in checks.items():
         if key in entries:
             try:
                 check(entries[key].text(key))
@@ -114,6 +174,7 @@ def _mesh(spec: Located, what: str) -> MeshSpec:
         entries["grpc"].text("grpc") if "grpc" in entries else None,
         f"{entries['grpc'].place}: grpc" if "grpc" in entries else "",
         entries["registry"].text("registry") if "registry" in entries else None,
+        entries["http"].text("http") if "http" in entries else None,
     )
 
 

@@ -45,14 +45,20 @@ class Output:
             self._status = None
         self._last = ""
 
-    def ready(self, address: str, admin: str, calls: Sequence[str]) -> None:
-        """The ready line, for scripts to wait for, and what a person may do next."""
+    def ready(self, address: str, admin: str, calls: Sequence[str], http: str = "") -> None:
+        """The ready line, for scripts to wait for, and what a person may do next.
+
+        Args:
+            http: HOST:PORT of the HTTP port, where it is open.
+        """
         self.done()
         self.is_ready = True
-        print(f"ready grpc={address} admin={admin}", flush=True)
+        print(f"ready grpc={address} admin={admin}" + (f" http={http}" if http else ""), flush=True)
         if calls:
             print("\ncall it:\n" + "\n".join(f"  {line}" for line in calls))
         option = "" if address == DEFAULT else f" --mesh {address}"
+        if http:
+            print(f"\nevery call by JSON: http://{http}/docs")
         print(f"\nadd a model:       inferloom add MODEL.onnx{option}")
         print(f"see the mesh live: inferloom models{option}")
         print("stop:              Ctrl-C", flush=True)

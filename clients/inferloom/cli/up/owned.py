@@ -7,45 +7,92 @@ again), and taken out when it ends: what shall outlast it is in files (see `appl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
 from inferloom.cli.state import author
-from inferloom.cli.up.documents import KIND, ModelSpec
+from inferloom.cli.up.documents import APP, KIND, KINDS, SERVICE
+from inferloom.cli.up.expand import Wanted
 from inferloom.mesh.errors import ConfigError, InferloomError
-from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.registry.base import Document, DocumentKey, Registry, Spec
 
-__all__ = ["declare", "reassert", "withdraw"]
+__all__ = ["HOSTED", "Mine", "declare", "reassert", "withdraw", "write"]
 
 log = structlog.get_logger(__name__)
+HOSTED = (KIND, SERVICE, APP)  # kinds whose documents name the mesh they belong to
 EVERY = 5.0  # seconds between looks for what was forgotten
 SURE = 1.0  # seconds until it is looked at again: a model that is just being removed looks the same
 
-Mine = Callable[[], Mapping[str, ModelSpec]]  # by name, as the documents were last seen
+
+class Mine:
+    """Which documents belong to this mesh, as they were last seen.
+
+    Models, services and files name their mesh. Pipelines and splits do not: of a registry of its own all are its, of a
+    shared one those that it has written.
+
+    Args:
+        alone: the registry holds no other mesh's.
+    """
+
+    def __init__(self, host: str, *, alone: bool) -> None:
+        self._host = host
+        self._alone = alone
+        self._written: set[DocumentKey] = set()
+        self.specs: Mapping[DocumentKey, Spec] = {}
+
+    def wrote(self, key: DocumentKey) -> None:
+        self._written.add(key)
+
+    def among(self, documents: Mapping[DocumentKey, Document]) -> dict[DocumentKey, Spec]:
+        """Those that are its, of all."""
+        found = {}
+        for (kind, name), document in documents.items():
+            spec = document.spec or {}
+            if kind not in KINDS:
+                continue
+            if spec.get("host") == self._host if kind in HOSTED else self._alone or (kind, name) in self._written:
+                found[kind, name] = spec
+        return found
+
+    async def follow(self, registry: Registry) -> None:
+        """Keep `specs` current, for ever."""
+        async for documents in registry.documents.watch():
+            self.specs = self.among(documents)
 
 
-async def declare(registry: Registry, specs: Mapping[str, ModelSpec], host: str) -> None:
+async def declare(registry: Registry, wanted: Wanted, host: str, mine: Mine) -> None:
     """Write the documents, and take out what a former run on this address left behind.
 
     Raises:
-        ConfigError: another mesh serves one of the models.
+        ConfigError: another mesh serves one of the names.
     """
-    async for documents in registry.documents.watch(KIND):
-        present = {name: str((document.spec or {}).get("host", "")) for (_, name), document in documents.items()}
-        break
-    for name in specs:
-        owner = present.get(name, host)
+    documents = await anext(aiter(registry.documents.watch()))
+    owners = {
+        key: str((document.spec or {}).get("host", "")) for key, document in documents.items() if key[0] in HOSTED
+    }
+    for kind, name in wanted:
+        owner = owners.get((kind, name), host)
+        if kind == APP and owner != host:
+            raise ConfigError(
+                f"a file called {name}.py is served by another mesh on this Consul ({owner}): remove it there, or rename it"
+            )
         if owner != host and _is_served(registry, name):
             raise ConfigError(
-                f"model '{name}' is served by another mesh on this Consul ({owner}): remove it there, or rename this one"
+                f"{kind} '{name}' is served by another mesh on this Consul ({owner}): remove it there, or rename this one"
             )
     who = author()
-    for name, owner in present.items():
-        if owner == host and name not in specs:
-            await registry.documents.put(KIND, name, None, author=who)
-    for name, spec in specs.items():
-        await registry.documents.put(KIND, name, spec.to_json(), author=who)
+    for (kind, name), owner in owners.items():
+        if owner == host and (kind, name) not in wanted:
+            await registry.documents.put(kind, name, None, author=who)
+    await write(registry, wanted, mine)
+
+
+async def write(registry: Registry, wanted: Wanted, mine: Mine) -> None:
+    """Write the documents."""
+    for key, spec in wanted.items():
+        mine.wrote(key)
+        await registry.documents.put(*key, spec, author=author())
 
 
 async def reassert(registry: Registry, mine: Mine) -> None:
@@ -53,9 +100,9 @@ async def reassert(registry: Registry, mine: Mine) -> None:
     while True:
         await asyncio.sleep(EVERY)
         try:
-            for name, spec in tuple(mine().items()):
-                if await registry.documents.get(KIND, name) is None:
-                    await _write_again(registry, spec, mine)
+            for key, spec in tuple(mine.specs.items()):
+                if await registry.documents.get(*key) is None:
+                    await _write_again(registry, key, spec, mine)
         except InferloomError as error:
             log.info("documents cannot be looked at", error=str(error))
 
@@ -63,17 +110,17 @@ async def reassert(registry: Registry, mine: Mine) -> None:
 async def withdraw(registry: Registry, mine: Mine) -> None:
     """Take the documents out."""
     try:
-        for name in mine():
-            await registry.documents.put(KIND, name, None, author=author())
+        for kind, name in tuple(mine.specs):
+            await registry.documents.put(kind, name, None, author=author())
     except InferloomError as error:
         log.warning("documents stay in the registry", error=str(error))
 
 
-async def _write_again(registry: Registry, spec: ModelSpec, mine: Mine) -> None:
+async def _write_again(registry: Registry, key: DocumentKey, spec: Spec, mine: Mine) -> None:
     await asyncio.sleep(SURE)
-    if mine().get(spec.name) is spec and await registry.documents.get(KIND, spec.name) is None:
-        log.warning("the registry has forgotten a document, which is written again", name=spec.name)
-        await registry.documents.put(KIND, spec.name, spec.to_json(), expected_version=0, author=author())
+    if mine.specs.get(key) is spec and await registry.documents.get(*key) is None:
+        log.warning("the registry has forgotten a document, which is written again", kind=key[0], name=key[1])
+        await registry.documents.put(*key, spec, expected_version=0, author=author())
 
 
 def _is_served(registry: Registry, name: str) -> bool:

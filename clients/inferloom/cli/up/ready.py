@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from inferloom.cli.up.documents import ModelSpec
+from inferloom.cli.up.documents import PIPELINE, ModelSpec
+from inferloom.cli.up.expand import models_of, services_of
+from inferloom.cli.up.service_spec import ServiceSpec
 from inferloom.mesh.catalog import Catalog, Model
 from inferloom.mesh.errors import InferloomError, InvalidInput
-from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.registry.base import DocumentKey, Registry, Spec
 
-__all__ = ["LoadFailed", "Progress", "TooSlow", "missing", "wait_until_served"]
+__all__ = [
+    "LoadFailed",
+    "Progress",
+    "TooSlow",
+    "missing",
+    "missing_pipeline",
+    "missing_service",
+    "wait_until_served",
+]
 
 SETTLE = 0.2  # seconds between looks at what is no document and no record (a sidecar that could not start)
 
@@ -33,6 +44,9 @@ class _Missing:
     why: str  # "" while it is only not there yet
 
 
+Look = Callable[[Catalog], _Missing | None]
+
+
 def missing(spec: ModelSpec, model: Model | None) -> _Missing | None:
     """What of a model is not served yet; None where all of it is."""
     replicas = model.replicas if model is not None else ()
@@ -44,31 +58,61 @@ def missing(spec: ModelSpec, model: Model | None) -> _Missing | None:
     return _Missing(f"{spec.name} {len(serving)}/{spec.replicas}", why)
 
 
+def _missing_model(name: str, spec: ModelSpec, catalog: Catalog) -> _Missing | None:
+    return missing(spec, catalog.models.get(name))
+
+
 def _brings_its_own(spec: ModelSpec) -> bool:
     return any(version.source.is_dir() for version in spec.versions.values())
 
 
+def missing_service(spec: ServiceSpec, catalog: Catalog) -> _Missing | None:
+    """What of a service is not served yet. One without a default method is known by the names of the others."""
+    replicas = [r for name, m in catalog.models.items() if _is_method(name, spec.name) for r in m.replicas]
+    for number, version in spec.versions.items():
+        serving = {r.id for r in replicas if r.usable and number in r.versions}
+        if len(serving) < version.replicas:
+            why = next((r.problem for r in replicas if r.problem), "")
+            return _Missing(f"{spec.name} {len(serving)}/{version.replicas}", why)
+    return None
+
+
+def missing_pipeline(name: str, catalog: Catalog) -> _Missing | None:
+    """Whether a pipeline is not served yet."""
+    model = catalog.models.get(name)
+    replicas = model.replicas if model is not None else ()
+    if any(replica.usable for replica in replicas):
+        return None
+    return _Missing(name, "")  # a problem may be one that passes: see `problems.Standing`
+
+
+def _is_method(name: str, service: str) -> bool:
+    return name == service or name.startswith(f"{service}.")
+
+
 async def wait_until_served(
     registry: Registry,
-    specs: Mapping[str, ModelSpec],
+    wanted: Mapping[DocumentKey, Spec],
     trouble: Callable[[], Mapping[str, str]],
     progress: Progress,
     timeout: float,
 ) -> None:
-    """Until every model has all its replicas serving every version.
+    """Until every model and service has all its replicas serving every version, and every pipeline is served.
 
     Args:
-        trouble: problems beside those in the records (a sidecar that cannot start, a document that cannot be placed).
+        wanted: documents; those that are not waited for (splits, files) may be among them.
+        trouble: problems beside those in the records (a sidecar that cannot start, a document that cannot be carried out).
         timeout: seconds.
 
     Raises:
         LoadFailed: one of them cannot be.
         TooSlow: one of them is not within the time.
     """
+    looks = list(_looks(wanted))
     try:
         async with asyncio.timeout(timeout):
             while True:
-                open_ = _open(specs, registry.catalog)
+                open_ = _open(looks, registry.catalog)
                 if not open_:
                     return
                 for text in trouble().values():
@@ -79,10 +123,20 @@ async def wait_until_served(
                 progress("waiting for " + ", ".join(entry.what for entry in open_))
                 await asyncio.sleep(SETTLE)
     except TimeoutError:
-        waiting = ", ".join(entry.what for entry in _open(specs, registry.catalog))
+        waiting = ", ".join(entry.what for entry in _open(looks, registry.catalog))
         raise TooSlow(f"not ready after {timeout:.0f} s: {waiting}; the logs say more") from None
 
 
-def _open(specs: Mapping[str, ModelSpec], catalog: Catalog) -> list[_Missing]:
-    found = (missing(spec, catalog.models.get(name)) for name, spec in specs.items())
+def _looks(wanted: Mapping[DocumentKey, Spec]) -> Iterator[Look]:
+    for name, model in models_of(wanted).items():
+        yield partial(_missing_model, name, model)
+    for service in services_of(wanted).values():
+        yield partial(missing_service, service)
+    for kind, name in wanted:
+        if kind == PIPELINE:
+            yield partial(missing_pipeline, name)
+
+
+def _open(looks: Iterable[Look], catalog: Catalog) -> list[_Missing]:
+    found = (look(catalog) for look in looks)
     return [entry for entry in found if entry is not None]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from inferloom.cli.http import HttpPort
 from inferloom.cli.up.fleet import INFERLOOM
 from inferloom.cli.up.keeper import Keeper
 from inferloom.mesh.admin import Admin
@@ -31,6 +32,7 @@ class Where:
 
     grpc: Address
     admin: str
+    http: str  # HOST:PORT; "": off
     drain: Callable[[], Awaitable[None]]  # the router's; idempotent
 
 
@@ -43,6 +45,8 @@ class RouterRole:
     drain: float  # seconds
     max_message_mib: int
     why_not_ready: Callable[[], str]  # for /ready, where the router is part of this process
+    http: Address | None = None  # of JSON
+    http_when_needed: bool = False  # not before there is a service or pipeline
 
 
 async def router_task(registry: Registry, address: Address, role: RouterRole, stack: AsyncExitStack) -> Where:
@@ -68,7 +72,16 @@ async def router_task(registry: Registry, address: Address, role: RouterRole, st
     )
     answers = await face.start(parse_address(role.admin, "--admin"))
     stack.push_async_callback(face.close)
-    return Where(where, str(answers), partial(server.drain, role.drain))
+    if role.http is None:
+        return Where(where, str(answers), "", partial(server.drain, role.drain))
+    port = HttpPort(router, role.http, when_needed=role.http_when_needed)
+    stack.push_async_callback(port.close)
+
+    async def drain() -> None:
+        await port.close()
+        await server.drain(role.drain)
+
+    return Where(where, str(answers), str(await port.start()), drain)
 
 
 async def router_process(
@@ -94,6 +107,8 @@ async def router_process(
     argv = [*INFERLOOM, "router", "--grpc", str(grpc), "--admin", str(face), "--registry", registry]
     argv += ["--write-token-file", str(token_file), "--drain-timeout", str(role.drain)]
     argv += ["--max-message-mib", str(role.max_message_mib)]
+    if role.http is not None:
+        argv += ["--http", str(role.http), *(["--http-when-needed"] if role.http_when_needed else [])]
     started = asyncio.Event()
     keeper = Keeper(
         argv, "router", logs / "router.log", lambda line: started.set() if line.startswith("ready ") else None
@@ -107,4 +122,4 @@ async def router_process(
         if asyncio.get_running_loop().time() > deadline:
             raise InferloomError(f"the router did not start within {START:.0f} s: {logs / 'router.log'} says more")
         await asyncio.sleep(0.05)
-    return Where(grpc, str(face), partial(keeper.stop, role.drain + 5))
+    return Where(grpc, str(face), str(role.http or ""), partial(keeper.stop, role.drain + 5))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-import structlog
-
-from inferloom.cli.up.documents import KIND, PROBLEM, ModelSpec
+from inferloom.cli.up.documents import KIND, ModelSpec
 from inferloom.cli.up.fleet import Fleet
 from inferloom.cli.up.placement import Place, place
+from inferloom.cli.up.problems import Problems
 from inferloom.cli.up.repositories import Repositories
 from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.registry.base import Document, DocumentKey, Registry
 
 __all__ = ["Supervisor"]
 
-log = structlog.get_logger(__name__)
 LOOK = 0.5  # seconds between looks at the sidecars
 
 
@@ -26,26 +23,46 @@ class Supervisor:
 
     A document that cannot be carried out is reported in `problems`, and as a document of kind `problem` to whoever waits
     for it elsewhere (`inferloom add`); it changes nothing of the others.
+
+    Args:
+        gpus: ids of this machine's GPUs.
+        taken: those of them that services have.
     """
 
     def __init__(
-        self, registry: Registry, repositories: Repositories, fleet: Fleet, host: str, gpus: Sequence[str] = ()
+        self,
+        registry: Registry,
+        repositories: Repositories,
+        fleet: Fleet,
+        host: str,
+        gpus: Sequence[str] = (),
+        taken: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._registry = registry
         self._repositories = repositories
         self._fleet = fleet
         self._host = host
         self._gpus = gpus
+        self._taken = taken
         self._places: dict[str, Place] = {}
         self._specs: dict[str, ModelSpec] = {}
-        self.problems: dict[str, str] = {}
-        self._told: dict[str, dict[str, Any]] = {}
+        self._problems = Problems(registry, KIND, host)
         self._documents: Mapping[DocumentKey, Document] = {}
 
     @property
     def specs(self) -> Mapping[str, ModelSpec]:
         """What is carried out now, by name."""
         return self._specs
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Why a model is not served as its document says, by name."""
+        return self._problems.found
+
+    @property
+    def gpus(self) -> frozenset[str]:
+        """Those that models have."""
+        return frozenset(gpu for entry in self._places.values() for gpu in entry.gpus)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -54,7 +71,7 @@ class Supervisor:
             async for documents in self._registry.documents.watch(KIND):
                 self._documents = documents
                 await self.apply(documents)
-                await self._tell()
+                await self._problems.tell(self._documents)
 
     async def _watch_fleet(self) -> None:
         """A sidecar that cannot start is a problem of the models it was to hold."""
@@ -64,29 +81,30 @@ class Supervisor:
                 entry = self._places.get(place_id)
                 fresh = [name for name in (entry.models if entry is not None else ()) if name not in self.problems]
                 for name in fresh:
-                    self._problem(name, why)
+                    self._problems.add(name, why)
                 if fresh:
-                    await self._tell()
+                    await self._problems.tell(self._documents)
 
     async def apply(self, documents: Mapping[DocumentKey, Document]) -> None:
         """Carry out this state of the documents."""
         wanted: dict[str, ModelSpec] = {}
-        self.problems.clear()
+        self._problems.found.clear()
         for (_, name), document in documents.items():
             if (document.spec or {}).get("host", "") != self._host:
                 continue
             try:
                 wanted[name] = ModelSpec.from_json(name, document.spec or {})
             except InferloomError as error:
-                self._problem(name, str(error))
+                self._problems.add(name, str(error))
                 if name in self._specs:
                     wanted[name] = self._specs[name]
         try:
-            places = place(wanted.values(), self._places, self._gpus)
+            free = [gpu for gpu in self._gpus if gpu not in self._taken()]
+            places = place(wanted.values(), self._places, free)
         except InferloomError as error:
             changed = [name for name, spec in wanted.items() if self._specs.get(name) != spec]
             for name in changed:
-                self._problem(name, str(error))
+                self._problems.add(name, str(error))
             return
         self._specs = wanted
         for key, before in tuple(self._places.items()):
@@ -105,20 +123,4 @@ class Supervisor:
         except (OSError, InferloomError) as error:
             problems = dict.fromkeys(entry.models, str(error))
         for name, why in problems.items():
-            self._problem(name, why)
-
-    async def _tell(self) -> None:
-        version = {name: document.version for (_, name), document in self._documents.items()}
-        told = {name: {"why": why, "version": version[name]} for name, why in self.problems.items() if name in version}
-        try:
-            for name in told.keys() | self._told.keys():
-                if told.get(name) != self._told.get(name):
-                    await self._registry.documents.put(PROBLEM, name, told.get(name), author=self._host)
-        except InferloomError as error:
-            log.warning("problem cannot be written down", error=str(error))
-            return
-        self._told = told
-
-    def _problem(self, name: str, text: str) -> None:
-        self.problems[name] = text
-        log.warning("model cannot be placed", model=name, why=text)
+            self._problems.add(name, why)

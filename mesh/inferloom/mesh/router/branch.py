@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from inferloom.mesh.oip import pb
 from inferloom.mesh.resilience.health import Permit
 from inferloom.mesh.router.endpoint import Endpoint
+from inferloom.mesh.router.splitting import Turn
 from inferloom.mesh.router.transport import StreamCall
 from inferloom.mesh.wire import string_field
 
@@ -47,14 +48,15 @@ def ask_final(request: bytes) -> tuple[bytes, bool]:
 class Message:
     """One that was passed on."""
 
-    __slots__ = ("at", "begun", "id", "quiet", "settled")
+    __slots__ = ("at", "begun", "id", "quiet", "settled", "turn")
 
-    def __init__(self, request_id: bytes, at: float, *, quiet: bool) -> None:
+    def __init__(self, request_id: bytes, at: float, *, quiet: bool, turn: Turn | None = None) -> None:
         self.begun = False  # its first answer has come
         self.id = request_id
         self.at = at
         self.quiet = quiet  # the caller did not ask for an empty final response
         self.settled = False  # answered to the end, or failed
+        self.turn = turn  # where a split sent it
 
 
 class Branch:

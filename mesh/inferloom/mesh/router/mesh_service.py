@@ -14,17 +14,20 @@ import grpc
 
 from inferloom.mesh.catalog import EMPTY, Catalog, Replica
 from inferloom.mesh.clock import Clock
-from inferloom.mesh.errors import Forbidden, InvalidInput, Unauthenticated
+from inferloom.mesh.errors import Forbidden, InvalidInput, Unauthenticated, Unsupported
 from inferloom.mesh.names import check_name
 from inferloom.mesh.registry.base import Document, DocumentKey, Registration, Registry
 from inferloom.mesh.registry.messages import document_to, model_to, replica_from
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.face import abort
 from inferloom.mesh.router.pool import Pool
+from inferloom.mesh.router.split_service import SplitService
 from inferloom.v1 import mesh_pb2 as pb
 from inferloom.v1 import mesh_pb2_grpc
 
 __all__ = ["MeshService"]
+
+NO_ROUTER = "no router runs in this process: ask one for the figures of splits"
 
 
 class MeshService(mesh_pb2_grpc.MeshServiceServicer):
@@ -33,15 +36,22 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
     Args:
         pool: where a router answers: its view of each replica's load; None elsewhere.
         write_token: who shows it may write; None: nobody may.
+        splits: where a router answers: figures and exposures; None elsewhere.
     """
 
     def __init__(
-        self, registry: Registry, clock: Clock, pool: Pool | None = None, write_token: str | None = None
+        self,
+        registry: Registry,
+        clock: Clock,
+        pool: Pool | None = None,
+        write_token: str | None = None,
+        splits: SplitService | None = None,
     ) -> None:
         self._registry = registry
         self._clock = clock
         self._pool = pool
         self._write_token = write_token
+        self._splits = splits
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         catalog = self._registry.catalog
@@ -126,6 +136,21 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
             gone = [pb.Document(kind=kind, name=name) for kind, name in known.keys() - documents.keys()]
             yield pb.DocumentsChange(complete=before is None, documents=changed + gone)
             before = documents
+
+    async def SplitFigures(self, request: pb.SplitFiguresRequest, context: Any) -> pb.SplitFiguresResponse:  # noqa: N802
+        if self._splits is None:
+            await abort(context, Unsupported(NO_ROUTER), "SplitFigures")
+        assert self._splits is not None
+        return await self._splits.SplitFigures(request, context)
+
+    async def WatchExposures(  # noqa: N802
+        self, request: pb.WatchExposuresRequest, context: Any
+    ) -> AsyncIterator[pb.Exposure]:
+        if self._splits is None:
+            await abort(context, Unsupported(NO_ROUTER), "WatchExposures")
+        assert self._splits is not None
+        async for exposure in self._splits.WatchExposures(request, context):
+            yield exposure
 
     def _may_write(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if self._write_token is None:

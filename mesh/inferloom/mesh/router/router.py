@@ -19,9 +19,13 @@ from inferloom.mesh.clock import SYSTEM, Clock, seeded
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.resilience.health import BreakerState
+from inferloom.mesh.router.admission import Admission
 from inferloom.mesh.router.pool import Pool
-from inferloom.mesh.router.stack import Admission, assemble
+from inferloom.mesh.router.split_metrics import split_metrics
+from inferloom.mesh.router.splitting import Splitting
+from inferloom.mesh.router.stack import assemble
 from inferloom.mesh.router.transport import Channel
+from inferloom.mesh.splits.exposure import Exposures
 from inferloom.mesh.telemetry.metrics import RouterMetrics, gauge
 from inferloom.mesh.telemetry.tracing import Tracing
 
@@ -64,8 +68,12 @@ class Router:
         rng = rng or seeded()
         self.pool = Pool(self._connect, policy or TrafficPolicy.of, clock, rng)
         self.admission = Admission(settings.max_in_flight)
+        self.exposures = Exposures()
+        self.splitting = Splitting(self.pool, self.admission, clock, rng, self.exposures)
         self.metrics = RouterMetrics(self._gauges)
-        self.handle = assemble(self.pool, self.admission, clock, rng, self.metrics, tracing or Tracing())
+        self.handle = assemble(
+            self.pool, self.admission, clock, rng, self.metrics, tracing or Tracing(), self.splitting
+        )
         self._following: asyncio.Task[None] | None = None
 
     async def __call__(self, call: Call) -> Reply:
@@ -82,15 +90,17 @@ class Router:
         return group.policy if group is not None else _DEFAULT
 
     async def start(self) -> None:
-        """Begin to follow the registry. Returns when the first catalog has been applied."""
+        """Begin to follow the registry. Returns when the first catalog and the splits have been applied."""
         await self.registry.start()
         self.pool.apply(self.registry.catalog)
         self._following = asyncio.create_task(self.pool.follow(self.registry), name="follow registry")
+        await self.splitting.start(self.registry.documents)
 
     async def close(self) -> None:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+        await self.splitting.close()
         await self.pool.close()
 
     def _connect(self, address: str) -> Channel:
@@ -144,6 +154,7 @@ class Router:
             [((), self.registry.age)],
         )
         yield gauge("inferloom_catalog_models", "Models in the catalog.", (), [((), float(len(self.pool.groups)))])
+        yield from split_metrics(self.splitting)
 
 
 _DEFAULT = TrafficPolicy()

@@ -19,6 +19,7 @@ from inferloom.mesh.router.mesh_service import MeshService
 from inferloom.mesh.router.methods import Collector, MethodTable
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.security import Tls, TokenInterceptor
+from inferloom.mesh.router.split_service import SplitService
 from inferloom.v1 import mesh_pb2, mesh_pb2_grpc
 
 __all__ = ["RouterServer", "ServerSettings"]
@@ -100,7 +101,9 @@ class RouterServer:
     def _methods(self) -> MethodTable:
         settings, router = self._settings, self._router
         face, others = self._face, Collector()
-        service = MeshService(router.registry, router.clock, router.pool, settings.write_token or settings.token)
+        service = MeshService(
+            router.registry, router.clock, router.pool, settings.write_token or settings.token, SplitService(router)
+        )
         mesh_pb2_grpc.add_MeshServiceServicer_to_server(service, others)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, others)
         names = [mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name, SERVICE, health.SERVICE_NAME]

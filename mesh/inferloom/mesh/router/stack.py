@@ -1,11 +1,11 @@
 """The stack: the life of a request, outermost layer first. Assembled here and nowhere else.
 
     admit       bounds the bytes in flight of the whole process, before anything is spent on a request
+    split       gives a request that names no version the one of its arm, and sends copies to mirrors
     retry       spends the model's budget on another try, at another replica where there is one
     attempt     one replica, one try: picks by load among those whose health admits them, and tells both how it went
 
 The deadline is no layer of its own: it is part of the call, absolute, and every layer looks at it before it starts work.
-Splits, hedges and quotas will sit between admit and retry.
 """
 
 from __future__ import annotations
@@ -13,64 +13,20 @@ from __future__ import annotations
 import random
 
 from inferloom.mesh.call import Call, Handler, Reply
+from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.clock import Clock
-from inferloom.mesh.errors import Exhausted, NoReplica
+from inferloom.mesh.errors import Forbidden, NoReplica
 from inferloom.mesh.resilience.retry import backoff, may_retry
+from inferloom.mesh.router.admission import Admission
 from inferloom.mesh.router.attempt import Attempt, attempt_once
 from inferloom.mesh.router.endpoint import Endpoint
+from inferloom.mesh.router.mirror import MARK
 from inferloom.mesh.router.pool import Pool
+from inferloom.mesh.router.splitting import Splitting
 from inferloom.mesh.telemetry.metrics import RouterMetrics
 from inferloom.mesh.telemetry.tracing import Tracing
 
 __all__ = ["Admission", "assemble"]
-
-
-class Admission:
-    """Bytes in flight of this process.
-
-    Args:
-        most: bytes; 64 messages of 64 MiB would be 4 GiB.
-    """
-
-    __slots__ = ("bytes", "most", "requests")
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.bytes = 0
-        self.requests = 0
-
-    def take(self, size: int) -> None:
-        """Room for a message of `size` bytes; give it back in `finally`.
-
-        Raises:
-            Exhausted: there is none now ("shed"), or never can be ("size").
-        """
-        if self.bytes + size > self.most:
-            if size > self.most:
-                raise Exhausted(f"a message of {size} bytes exceeds this process's bound of {self.most}", reason="size")
-            raise Exhausted(
-                f"{self.bytes + size} bytes in flight would exceed this process's bound of {self.most}",
-                reason="shed",
-                pushback=0.1,
-            )
-        self.bytes += size
-        self.requests += 1
-
-    def give(self, size: int) -> None:
-        """The message is answered, or has been passed on."""
-        self.bytes -= size
-        self.requests -= 1
-
-    def layer(self, inner: Handler) -> Handler:
-        async def admit(call: Call) -> Reply:
-            size = len(call.payload)
-            self.take(size)
-            try:
-                return await inner(call)
-            finally:
-                self.give(size)
-
-        return admit
 
 
 def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetrics, tracing: Tracing) -> Handler:
@@ -83,6 +39,8 @@ def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetric
         policy, budget = group.policy, group.budget
         budget.earn()
         metadata = call.metadata
+        if not policy.idempotent and MARK in metadata and group.model.repeat is Repeat.NEVER:
+            raise Forbidden(f"'{call.model}' has effects, and this request is a mirror's copy: it must change nothing")
         last: Attempt | None = None
         tried: tuple[Endpoint, ...] = ()
         for number in range(1, policy.retry.attempts + 1):
@@ -115,10 +73,19 @@ def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetric
 
 
 def assemble(
-    pool: Pool, admission: Admission, clock: Clock, rng: random.Random, metrics: RouterMetrics, tracing: Tracing
+    pool: Pool,
+    admission: Admission,
+    clock: Clock,
+    rng: random.Random,
+    metrics: RouterMetrics,
+    tracing: Tracing,
+    splitting: Splitting | None = None,
 ) -> Handler:
     """The whole stack; tracing goes outermost, and around each attempt."""
-    handler = admission.layer(retrying(pool, clock, rng, metrics, tracing))
+    handler = retrying(pool, clock, rng, metrics, tracing)
+    if splitting is not None:
+        handler = splitting.layer(handler)
+    handler = admission.layer(handler)
     for layer in reversed(tracing.layers):
         handler = layer(handler)
     return handler

@@ -17,14 +17,17 @@ from inferloom.mesh.errors import InferloomError, InvalidInput, ReplicaError
 from inferloom.mesh.names import check_name
 from inferloom.mesh.oip import MODEL_STREAM_INFER, pb
 from inferloom.mesh.router.branch import Branch, Message, ask_final, is_empty_final
+from inferloom.mesh.router.live_split import aimed
 from inferloom.mesh.router.metadata import forwarded
 from inferloom.mesh.router.router import Router
+from inferloom.mesh.router.splitting import Turn
 from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL
 from inferloom.mesh.wire import find_target, string_field, with_string
 
 __all__ = ["StreamFace"]
 
 REQUEST_ID = (3,)  # ModelInferRequest.id
+LONG = 3600.0  # seconds: a message has no deadline of its own
 GIVEN_UP = "the mesh gave the replica up"
 
 
@@ -82,12 +85,14 @@ class _Stream:
         self._metadata = metadata
         self._active = active
         self._branches: dict[str, Branch] = {}
+        self._turns: dict[str, Turn] = {}  # by model: one arm for the whole stream
         self.branches: set[Branch] = set()
         self._writing = asyncio.Lock()
 
     async def send(self, request: bytes) -> None:
         """Pass one message on; what is wrong with it is answered in the stream."""
         model, began = UNKNOWN_MODEL, self._router.clock.now()
+        turn: Turn | None = None
         try:
             target = find_target(request, MODEL_STREAM_INFER.name_field, MODEL_STREAM_INFER.version_field, infer=True)
             if not target.model:
@@ -95,18 +100,22 @@ class _Stream:
             check_name(target.model)
             if target.model in self._router.pool.groups:
                 model = target.model
-            call = Call(target.model, target.version, MODEL_STREAM_INFER.path, b"", (), began + 3600.0, target.sequence)
+            call = Call(target.model, target.version, MODEL_STREAM_INFER.path, b"", (), began + LONG, target.sequence)
             request_id = string_field(request, REQUEST_ID)
+            turn = self._turn(call, request_id)
+            if turn is not None:
+                aim = aimed(call._replace(payload=request), turn.arm)
+                call, request = aim._replace(payload=b""), aim.payload
             self._router.admission.take(len(request))
             try:
-                await self._pass_on(call, request, request_id)
+                await self._pass_on(call, request, request_id, turn)
             finally:
                 self._router.admission.give(len(request))
         except InferloomError as error:
-            self._router.metrics.finished(model, "", error.code, self._router.clock.now() - began)
+            self._finished(model, error.code, began, turn)
             await self._fail(_id_of(request), model, str(error))
 
-    async def _pass_on(self, call: Call, request: bytes, request_id: bytes) -> None:
+    async def _pass_on(self, call: Call, request: bytes, request_id: bytes, turn: Turn | None) -> None:
         attempts = self._router.policy(call.model).retry.attempts
         request, quiet = ask_final(request)
         for number in range(attempts):
@@ -124,7 +133,7 @@ class _Stream:
             if not call.version and versions:
                 field = MODEL_STREAM_INFER.version_field
                 request = with_string(request, field, branch.endpoint.replica.default_version)
-            message = Message(request_id, self._router.clock.now(), quiet=quiet)
+            message = Message(request_id, self._router.clock.now(), quiet=quiet, turn=turn)
             branch.expect(message)
             try:
                 await branch.rpc.write(request)
@@ -142,6 +151,28 @@ class _Stream:
             if call.affinity is not None:
                 break  # the sequence's earlier messages are lost with it
         raise ReplicaError(StatusCode.UNAVAILABLE, f"no replica of '{call.model}' keeps a stream open")
+
+    def _turn(self, call: Call, request_id: bytes) -> Turn | None:
+        """Where a split sends a message that names no version."""
+        splitting = self._router.splitting
+        if call.version or call.model not in splitting.splits:
+            return None
+        known = self._turns.get(call.model)
+        if known is not None and splitting.serves(known.live.split, known.arm):
+            return known
+        turn = splitting.turn(call.model, self._metadata, call.affinity)
+        if turn is not None:
+            self._turns[call.model] = turn
+            splitting.expose(
+                turn, request_id.decode(errors="replace"), self._metadata, (), "STREAM", call.deadline - LONG
+            )
+        return turn
+
+    def _finished(self, model: str, code: StatusCode, began: float, turn: Turn | None) -> None:
+        seconds = self._router.clock.now() - began
+        self._router.metrics.finished(model, "", code, seconds)
+        if turn is not None:
+            self._router.splitting.count(turn, code.name, seconds)
 
     async def _branch(self, call: Call) -> Branch:
         branch = self._branches.get(call.model)
@@ -177,7 +208,7 @@ class _Stream:
                     branch.permit.done(Verdict.SUCCESS, router.clock.now())
                 settled = branch.settle(answer)
                 if settled is not None:
-                    router.metrics.finished(model, "", StatusCode.OK, router.clock.now() - settled.at)
+                    self._finished(model, StatusCode.OK, settled.at, settled.turn)
                     if settled.quiet and is_empty_final(answer):
                         continue
                 await self._write(answer)
@@ -204,7 +235,7 @@ class _Stream:
             branch.endpoint.load.done(judged, 0.0, now)
         for unanswered in branch.settle_rest():
             if lost:
-                router.metrics.finished(model, "", code, now - unanswered.at)
+                self._finished(model, code, unanswered.at, unanswered.turn)
                 name = branch.endpoint.replica.id
                 await self._fail(unanswered.id, model, f"{message} (replica {name} of '{model}')")
 

@@ -1,0 +1,91 @@
+"""What a file says the mesh shall have: a YAML file of documents, or a Python file that declares services and pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferloom.cli.up.describe import Describe, describe
+from inferloom.cli.up.documents import SPLIT
+from inferloom.cli.up.expand import expand
+from inferloom.cli.up.located import Located, read
+from inferloom.cli.up.meshfile import MeshFile, load
+from inferloom.cli.up.meshfile_hosted import AppEntry, SplitEntry, split
+from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.names import is_name
+from inferloom.mesh.registry.base import DocumentKey, Spec
+
+__all__ = ["Written", "written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The documents of a file, all of them well-formed.
+
+    Attributes:
+        documents: by kind and name, as they are stored.
+        places: "file:line" of those that stand in the file themselves.
+        sources: Python files whose steps the pipelines may name.
+    """
+
+    file: Path
+    documents: Mapping[DocumentKey, Spec]
+    places: Mapping[DocumentKey, str]
+    sources: frozenset[Path]
+
+    def place(self, key: DocumentKey) -> str:
+        return self.places.get(key, str(self.file))
+
+
+async def written(path: Path, host: str = "", ask: Describe = describe) -> Written:
+    """Read a file. Users' code is asked in a process of its own.
+
+    Args:
+        host: the mesh that models and services of it are for (`MeshState.host`).
+
+    Raises:
+        ConfigError: names the file, the line, and what would be right.
+        InvalidInput: a Python file does not import, or declares something wrong.
+    """
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}")
+        file = MeshFile(apps=(AppEntry(path.resolve()),))
+    else:
+        file = _splits(path) or load(path)
+    described = {source: await ask(source) for source in sorted(file.sources)}
+    documents = expand(file, described, host)
+    entries = [*((key, entry.where) for key, entry in _entries(file).items())]
+    steps = {step for pipeline in file.pipelines.values() for step in pipeline.steps}
+    return Written(path, documents, {key: where.place for key, where in entries}, file.sources | steps)
+
+
+def _entries(file: MeshFile) -> dict[DocumentKey, Located]:
+    return {
+        **{("service", name): entry.where for name, entry in file.services.items()},
+        **{("pipeline", name): entry.where for name, entry in file.pipelines.items()},
+        **{(SPLIT, name): entry.where for name, entry in file.splits.items()},
+    }
+
+
+def _splits(path: Path) -> MeshFile | None:
+    """A file with splits and nothing else, which is no mesh.yaml; None of any other."""
+    found: dict[str, SplitEntry] = {}
+    documents = read(path)
+    for document in documents:
+        value = document.value()
+        if not isinstance(value, dict) or value.get("kind") != SPLIT:
+            return None
+    for document in documents:
+        entries = document.mapping("a document", ("kind", "name", "spec"))
+        for key in ("name", "spec"):
+            if key not in entries:
+                raise document.error(f"the document has no '{key}'")
+        name = entries["name"].text("name")
+        if not is_name(name):
+            raise entries["name"].error(f"{name!r} is no name: letters, digits, '.', '_' or '-'")
+        if name in found:
+            raise document.error(f"split '{name}' is declared twice")
+        found[name] = split(name, entries["spec"])
+    return MeshFile(splits=found) if found else None

@@ -1,0 +1,100 @@
+"""The HTTP port of a router: JSON for services and pipelines, and the HTTP applications among them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from inferloom.mesh.catalog import Kind
+from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.listen import Address, check_free, free_port, parse_address
+from inferloom.mesh.router.router import Router
+
+__all__ = ["DEFAULT", "HttpPort", "choose_http", "parse_http"]
+
+log = structlog.get_logger(__name__)
+DEFAULT = "127.0.0.1:8080"
+OFF = "off"
+
+
+def parse_http(text: str) -> Address | None:
+    """None for "off". Raises ConfigError."""
+    if text == OFF:
+        return None
+    address = parse_address(text, "--http")
+    check_free(address, "--http")
+    return Address(address.host, address.port or free_port(address.host))
+
+
+def choose_http(text: str | None) -> tuple[Address | None, str]:
+    """Where to listen, and a note where that is not the default port because it is in use.
+
+    Args:
+        text: as it was asked for; None: nobody did.
+
+    Raises:
+        ConfigError: it is no address, or in use.
+    """
+    if text is not None:
+        return parse_http(text), ""
+    address = parse_address(DEFAULT, "--http")
+    try:
+        check_free(address, "--http")
+    except ConfigError:
+        other = Address(address.host, free_port(address.host))
+        return other, f"port {address.port} is in use, so HTTP is on {other}; --http HOST:PORT chooses another"
+    return address, ""
+
+
+class HttpPort:
+    """Opens the port, at once or when there is a first service or pipeline.
+
+    Args:
+        address: where; its port is not 0.
+    """
+
+    def __init__(self, router: Router, address: Address, *, when_needed: bool = False) -> None:
+        self._router = router
+        self._address = address
+        self._when_needed = when_needed
+        self._waiting: asyncio.Task[None] | None = None
+        self._face: Any = None
+        self._mounts: Any = None
+
+    async def start(self) -> Address:
+        """The address, whether the port is open yet or not."""
+        if self._when_needed:
+            self._waiting = asyncio.create_task(self._wait(), name="open the HTTP port when it is needed")
+        else:
+            await self._open()
+        return self._address
+
+    async def close(self) -> None:
+        """Let the requests in flight end, and close it. Idempotent."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.gather(self._waiting, return_exceptions=True)
+        face, mounts, self._face, self._mounts = self._face, self._mounts, None, None
+        if face is not None:
+            await face.close()
+        if mounts is not None:
+            await mounts.close()
+
+    async def _wait(self) -> None:
+        async for catalog in self._router.registry.watch():
+            if any(model.kind is not Kind.MODEL for model in catalog.models.values()):
+                break
+        try:
+            await self._open()
+        except ConfigError as error:
+            log.error("services and pipelines have no HTTP port", error=str(error))
+
+    async def _open(self) -> None:
+        from inferloom.services.host.proxy import Mounts
+        from inferloom.services.typed.http import HttpFace
+
+        self._mounts = Mounts(self._router)
+        self._face = HttpFace(self._router, mounts={"*": self._mounts.handle})
+        await self._face.start(self._address)

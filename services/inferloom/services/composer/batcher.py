@@ -1,0 +1,193 @@
+"""Natural batching: requests that come while others are under way are joined; a lone request is never delayed.
+
+As many batches are in flight as the models behind can work on at once. What comes meanwhile gathers, and goes out together
+as soon as one of them is done. There is no timer: the load itself sets the size of the batches. (What TensorFlow Serving and
+Triton call dynamic batching waits up to a set delay; "natural" or "smart" batching, after M. Thompson, never does.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from inferloom.mesh.clock import Clock, SystemClock
+from inferloom.mesh.errors import DeadlineExceeded
+
+__all__ = ["Batcher", "Member", "Timer", "call_at"]
+
+
+class Timer(Protocol):
+    def cancel(self) -> object: ...
+
+
+def call_at(clock: Clock, when: float, callback: Callable[[], None]) -> Timer:
+    """Call back at a time of the clock. The system's is the loop's own, which needs no task."""
+    if isinstance(clock, SystemClock):
+        return asyncio.get_running_loop().call_at(when, callback)
+
+    async def later() -> None:
+        await clock.sleep(when - clock.now())
+        callback()
+
+    return asyncio.create_task(later())
+
+
+T = TypeVar("T")
+
+
+class Member(Generic[T]):
+    """One caller's part of a batch.
+
+    Args:
+        load: what is to be done.
+        rows: how many rows that is.
+        deadline: absolute; ends this caller's wait, and nobody else's.
+    """
+
+    __slots__ = ("_batch", "deadline", "future", "load", "rows")
+
+    def __init__(self, load: T, rows: int, deadline: float) -> None:
+        self.load = load
+        self.rows = rows
+        self.deadline = deadline
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._batch: _Batch[T] | None = None
+
+    def done(self, error: BaseException | None = None) -> None:
+        """It has been answered, or failed. Nothing where the caller has gone."""
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+    def expire(self) -> None:
+        self.done(DeadlineExceeded("the deadline passed"))
+
+
+class _Batch(Generic[T]):
+    """Members under way, and the task that works for them: it is cancelled when the last of them has gone."""
+
+    __slots__ = ("abandoned", "task", "waiting")
+
+    def __init__(self, members: Sequence[Member[T]], task: asyncio.Task[None]) -> None:
+        self.waiting = len(members)
+        self.task = task
+        self.abandoned = False
+        for member in members:
+            member._batch = self
+
+    def leave(self) -> None:
+        self.waiting -= 1
+        if not self.waiting:
+            self.abandoned = True
+            self.task.cancel()
+
+
+class Batcher(Generic[T]):
+    """Joins what may be joined and runs it.
+
+    Args:
+        run: works on a batch and calls `done` of each member.
+        most: rows of a batch. A member with more stands alone; whoever runs it says what is to happen.
+        allowed: batches in flight, at least 1; may be changed at any time.
+    """
+
+    def __init__(self, run: Callable[[list[Member[T]]], Awaitable[None]], most: int, clock: Clock) -> None:
+        self.most = most
+        self.allowed = 1
+        self.in_flight = 0
+        self.batches = 0  # so far
+        self.members = 0
+        self._run = run
+        self._clock = clock
+        self._queues: dict[Hashable, deque[Member[T]]] = {}  # in the order in which each was begun
+        self._workers: set[asyncio.Task[None]] = set()
+
+    async def submit(self, key: Hashable, member: Member[T]) -> None:
+        """Wait until it has been answered.
+
+        Args:
+            key: only members with the same one may be joined.
+
+        Raises:
+            DeadlineExceeded: its deadline passed. The rows of one that is under way are worked on to the end.
+        """
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = deque()
+        queue.append(member)
+        if self.in_flight < self.allowed:
+            self.in_flight += 1
+            task = asyncio.create_task(self._work())
+            self._workers.add(task)
+            task.add_done_callback(self._workers.discard)
+        timer = call_at(self._clock, member.deadline, member.expire)
+        future = member.future
+        try:
+            await future
+        except (asyncio.CancelledError, DeadlineExceeded):
+            if member._batch is not None:
+                member._batch.leave()
+            raise
+        finally:
+            timer.cancel()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        workers = tuple(self._workers)
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self) -> None:
+        """Batches, one after the other, until nothing waits."""
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while members := self._next():
+                self.batches += 1
+                self.members += len(members)
+                await self._one(members, task)
+                if self.in_flight > self.allowed:
+                    break
+        finally:
+            self.in_flight -= 1
+
+    async def _one(self, members: list[Member[T]], task: asyncio.Task[None]) -> None:
+        batch = _Batch(members, task)
+        try:
+            await self._run(members)
+        except asyncio.CancelledError:
+            if not batch.abandoned or task.uncancel():
+                raise
+        except Exception as error:
+            for member in members:
+                member.done(error)
+        finally:
+            for member in members:
+                member._batch = None
+                if not member.future.done():
+                    member.future.cancel()
+
+    def _next(self) -> list[Member[T]]:
+        """Those that go together next: of the queue that has waited longest."""
+        found: list[Member[T]] = []
+        while self._queues and not found:
+            key, queue = next(iter(self._queues.items()))
+            rows = 0
+            while queue:
+                member = queue[0]
+                if not member.future.done():
+                    if found and rows + member.rows > self.most:
+                        break
+                    found.append(member)
+                    rows += member.rows
+                queue.popleft()
+            del self._queues[key]
+            if queue:
+                self._queues[key] = queue  # behind the others
+        return found

@@ -1,0 +1,120 @@
+"""`@pipeline`: a typed Python function that is traced into a graph."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from inferloom.mesh.errors import ConfigError
+from inferloom.services.declare.options import check_name, seconds
+from inferloom.services.declare.place import place_of
+from inferloom.services.declare.service import TypedHandle
+
+if TYPE_CHECKING:
+    from inferloom.services.typed import Types
+
+__all__ = ["Pipeline", "PipelineDeclaration", "pipeline"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class PipelineDeclaration:
+    """A function to trace."""
+
+    name: str
+    function: Callable[..., Any]
+    timeout: float | None  # seconds of the whole; None: the caller's deadline alone
+    place: str  # file:line
+
+    @property
+    def reference(self) -> str:
+        """ "module:name", for Graph.types."""
+        return f"{self.function.__module__}:{self.function.__qualname__}"
+
+    @property
+    def text(self) -> str:
+        return (inspect.getdoc(self.function) or "").split("\n\n")[0]
+
+    @functools.cached_property
+    def types(self) -> Types:
+        """Its inputs and outputs. Raises ConfigError where an annotation is missing or cannot be a tensor."""
+        from inferloom.services.typed import types_of
+
+        return types_of(self.function, where=f"pipeline '{self.name}' ({self.place})")
+
+
+class Pipeline(Generic[P, R]):
+    """Callable as the function it was made of: in another pipeline a node, elsewhere (`await`) a call through the mesh."""
+
+    def __init__(self, declaration: PipelineDeclaration) -> None:
+        self.declaration = declaration
+        self._handle: TypedHandle[R] = TypedHandle(
+            declaration.name, lambda: declaration.types, inspect.signature(declaration.function)
+        )
+        functools.update_wrapper(self, declaration.function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, self._handle(*args, **kwargs))
+
+    @property
+    def name(self) -> str:
+        return self.declaration.name
+
+    def handle(self) -> TypedHandle[R]:
+        """For services: `await digits.handle()(png=png)` is typed as awaitable; has options(...) and replaced(...)."""
+        return self._handle
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name}>"
+
+
+class _Decorator:
+    def __init__(self, name: str, timeout: float | str | None) -> None:
+        self._name = name
+        self._timeout = timeout
+
+    def __call__(self, function: Callable[P, R], /) -> Pipeline[P, R]:
+        return _declared(function, self._name, self._timeout)
+
+
+@overload
+def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]: ...
+@overload
+def pipeline(name: str = ..., /, *, timeout: float | str | None = ...) -> _Decorator: ...
+def pipeline(function: Any = "", /, *, timeout: float | str | None = None) -> Any:
+    """Declare a pipeline: `@pipeline("digits")`, or `@pipeline`, which names it like the function.
+
+        @pipeline("digits", timeout="2s")
+        def digits(png: bytes) -> Answer:
+            votes = vote(forest(decode(png)), svm(decode(png)), quorum=2)
+            return Answer(label=votes.label)
+
+    Its body is run once, to see what it calls; values in it cannot be looked at.
+
+    Args:
+        timeout: of the whole: seconds, or a text like "500ms"; the caller's deadline where it is shorter.
+
+    Raises:
+        ConfigError: it is no plain function, or an option makes no sense; says where it stands.
+    """
+    if isinstance(function, str):
+        return _Decorator(function, timeout)
+    return _declared(function, "", timeout)
+
+
+def _declared(function: Any, name: str, timeout: float | str | None) -> Pipeline[Any, Any]:
+    if not inspect.isfunction(function):
+        raise ConfigError(f"@pipeline stands before a function, not before a {type(function).__name__}: {function!r}")
+    place = place_of(function)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(
+            f"{place}: a pipeline is a plain `def`, without await: it is run once, to see what it calls. "
+            "What awaits and decides is a service"
+        )
+    name = check_name(name or function.__name__, place, "pipeline")
+    return Pipeline(PipelineDeclaration(name, function, seconds(timeout, "timeout", place), place))

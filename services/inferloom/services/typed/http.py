@@ -1,0 +1,219 @@
+"""JSON over HTTP for services and pipelines: POST /v1/NAME[:METHOD], GET /openapi.json, GET /docs.
+
+Bodies pass as they came: whoever runs a service knows its types, so JSON is read and written there, behind the same
+router, replicas and retries as any call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+import structlog
+from aiohttp import web
+from grpc import StatusCode
+
+from inferloom.mesh.call import Call
+from inferloom.mesh.catalog import Kind
+from inferloom.mesh.errors import Exhausted, InferloomError, InvalidInput, ModelNotFound, Unsupported, status_of
+from inferloom.mesh.listen import Address, check_free
+from inferloom.mesh.oip import CALL
+from inferloom.mesh.router.router import Router
+from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL, UNKNOWN_VERSION
+from inferloom.services.typed import page
+from inferloom.services.typed.describing import Descriptions
+from inferloom.services.typed.http_answers import EVENTS, LINES, pass_on
+from inferloom.services.typed.http_errors import error_response
+from inferloom.services.typed.http_guard import Guard
+from inferloom.services.typed.http_headers import metadata_of, response_headers, timeout_of
+from inferloom.services.typed.openapi import document
+from inferloom.v1 import typed_pb2
+
+__all__ = ["HttpFace", "Mount"]
+
+log = structlog.get_logger(__name__)
+
+MIB = 1024 * 1024
+ANY = "*"
+DEFAULT_METHODS = ("predict", "__call__")
+Mount = Callable[[web.Request, str, str], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpFace:
+    """Serves one router's services.
+
+    Args:
+        router: started and closed by whoever made it.
+        mounts: handlers `(request, name, tail)` of /NAME/tail, by the service's name; "*": every service with an HTTP port.
+        max_body: bytes of one request; more is answered with 413.
+        origins: of pages that may call besides its own, "https://app.example".
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        mounts: Mapping[str, Mount] | None = None,
+        max_body: int = 64 * MIB,
+        origins: Collection[str] = (),
+    ) -> None:
+        self._router = router
+        self._mounts = dict(mounts or {})
+        self._max_body = max_body
+        self._origins = origins
+        self._descriptions = Descriptions(router)
+        self._runner: web.AppRunner | None = None
+        self._guard: Guard | None = None
+
+    async def start(self, address: Address, option: str = "--http") -> Address:
+        """Listen; port 0 chooses one.
+
+        Raises:
+            ConfigError: the port is in use; names `option`.
+        """
+        check_free(address, option)
+        self._guard = Guard(address, self._origins)
+        app = web.Application(middlewares=[web.middleware(self._answer_errors)], client_max_size=self._max_body)
+        app.router.add_get("/", self._get_root)
+        app.router.add_post("/v1/{target}", self._post_call)
+        app.router.add_get("/openapi.json", self._get_openapi)
+        page.add_to(app)
+        app.router.add_route(ANY, "/{name}", self._slash)
+        app.router.add_route(ANY, "/{name}/{tail:.*}", self._mounted)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, address.host, address.port)
+        await site.start()
+        return Address(address.host, self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            assert self._guard is not None
+            self._guard.check(request)
+            return await handler(request)
+        except web.HTTPRequestEntityTooLarge:
+            most = f"the body exceeds {self._max_body} bytes"
+            return error_response(Exhausted(most, reason="size"))
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return _not_here(request, error)
+        except InferloomError as error:
+            return error_response(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.error("request failed unexpectedly", path=request.path, exc_info=error)
+            return error_response(error)
+
+    async def _get_root(self, request: web.Request) -> web.Response:
+        raise web.HTTPFound("/docs")
+
+    async def _get_openapi(self, request: web.Request) -> web.Response:
+        described, unanswered = await self._descriptions.all()
+        return web.json_response(document(described, unanswered))
+
+    async def _post_call(self, request: web.Request) -> web.StreamResponse:
+        router, began = self._router, self._router.clock.now()
+        model, version, code = UNKNOWN_MODEL, "", StatusCode.OK
+        try:
+            name = self._target(request.match_info["target"])
+            model = name
+            asked = request.query.get("version", "")
+            version = asked if not asked or asked in router.pool.groups[name].model.versions else UNKNOWN_VERSION
+            body = await _body(request)
+            call = self._call(request, name, asked, body)
+            form = await self._form(request, name)
+            if form:
+                return await pass_on(router, call, request, form)
+            reply = await router(call)
+            answer = typed_pb2.TypedResponse.FromString(reply.payload)
+            headers = response_headers(request.headers.get("X-Request-Id"), reply.initial, reply.trailing)
+            return web.Response(body=answer.json, content_type="application/json", headers=headers)
+        except asyncio.CancelledError:
+            code = StatusCode.CANCELLED
+            raise
+        except Exception as error:
+            code = status_of(error).code
+            raise
+        finally:
+            router.metrics.finished(model, version, code, router.clock.now() - began)
+
+    def _target(self, text: str) -> str:
+        """The catalog's name for NAME or NAME:METHOD.
+
+        Raises:
+            ModelNotFound: there is none.
+            Unsupported: it is a model in a Triton.
+        """
+        catalog = self._router.pool.catalog
+        name, colon, method = text.partition(":")
+        full = f"{name}.{method}" if colon else name
+        if full not in catalog.models:
+            if method not in DEFAULT_METHODS or name not in catalog.models:
+                raise ModelNotFound(full, catalog.near(full))
+            full = name
+        if catalog.models[full].kind is Kind.MODEL:
+            raise Unsupported(f"'{full}' is a model in a Triton, which has no JSON face here: call it by gRPC")
+        return full
+
+    def _call(self, request: web.Request, name: str, version: str, body: bytes) -> Call:
+        policy = self._router.policy(name)
+        seconds = timeout_of(request.headers)
+        seconds = policy.timeout if seconds is None else min(seconds, policy.longest)
+        payload = typed_pb2.TypedRequest(model_name=name, model_version=version, json=body).SerializeToString()
+        deadline = self._router.clock.now() + seconds
+        return Call(name, version, CALL.path, payload, metadata_of(request.headers), deadline)
+
+    async def _form(self, request: web.Request, name: str) -> str:
+        """How a stream's answers are written; "" where there is one answer."""
+        if not await self._descriptions.streams(name):
+            return ""
+        return EVENTS if EVENTS in request.headers.get("Accept", "") else LINES
+
+    async def _slash(self, request: web.Request) -> web.StreamResponse:
+        """/NAME -> /NAME/, so that links relative to it lead below it."""
+        self._mount(request)
+        raise web.HTTPPermanentRedirect(request.rel_url.with_path(f"/{request.match_info['name']}/", keep_query=True))
+
+    async def _mounted(self, request: web.Request) -> web.StreamResponse:
+        return await self._mount(request)(request, request.match_info["name"], request.match_info["tail"])
+
+    def _mount(self, request: web.Request) -> Mount:
+        name = request.match_info["name"]
+        model = self._router.pool.catalog.models.get(name)
+        mount = self._mounts.get(name) or self._mounts.get(ANY)
+        served = model is not None and model.kind is Kind.SERVICE and any(r.http_port > 0 for r in model.replicas)
+        if mount is None or not served:
+            raise web.HTTPNotFound
+        return mount
+
+
+async def _body(request: web.Request) -> bytes:
+    """The JSON, not read; an object without fields where there is no body. InvalidInput for another content type."""
+    body = await request.read()
+    if not body and "Content-Type" not in request.headers:
+        return b"{}"
+    kind = request.content_type
+    if kind != "application/json" and not kind.endswith("+json"):
+        given = request.headers.get("Content-Type", "none")
+        raise InvalidInput(f"Content-Type: takes application/json, got {given[:80]!r} (with curl: --json '...')")
+    return body
+
+
+def _not_here(request: web.Request, error: web.HTTPException) -> web.Response:
+    what = f"{request.method} {request.path[:200]}"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        response = error_response(InvalidInput(f"{what}: takes {allowed}"))
+        response.headers["Allow"] = allowed
+    else:
+        text = f"{what}: {error.reason}; there are POST /v1/NAME[:METHOD], GET /openapi.json and GET /docs"
+        response = error_response(InvalidInput(text))
+    response.set_status(error.status)
+    return response

@@ -1,0 +1,60 @@
+"""Which requests of browsers are let in.
+
+A page of any site can make the reader's browser send requests to 127.0.0.1, and by DNS rebinding (its own name pointed
+at 127.0.0.1) even read the answers. So:
+
+    bound to loopback     the Host header must be a loopback name, the one thing that rebinding cannot forge
+    Origin                where a browser sends one, it must be this server's own, or one that was allowed
+    Sec-Fetch-Site        "cross-site" is refused where the browser sent no Origin
+
+Programs send none of these and are not hindered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from inferloom.mesh.errors import Forbidden
+from inferloom.mesh.listen import Address
+
+__all__ = ["Guard"]
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """Args: `address` listened on; `origins`, "https://app.example", that may write besides this server's own."""
+
+    def __init__(self, address: Address, origins: Collection[str] = ()) -> None:
+        self._address = address
+        self._origins = frozenset(origins)
+
+    def check(self, request: web.Request) -> None:
+        """Raises Forbidden."""
+        host = _host(request.host)
+        if self._address.loopback and not _is_loopback(host):
+            raise Forbidden(
+                f"Host {request.host!r}: this server listens on {self._address.host} and answers to localhost only"
+            )
+        if request.method in _READS:
+            return
+        origin = request.headers.get("Origin")
+        if origin is None:
+            if request.headers.get("Sec-Fetch-Site") == "cross-site":
+                raise Forbidden("a page of another site may not call this server")
+        elif origin not in self._origins and urlsplit(origin).netloc.lower() != request.host.lower():
+            raise Forbidden(f"Origin {origin!r}: a page of another site may not call this server")
+
+
+def _host(text: str) -> str:
+    try:
+        return urlsplit(f"//{text}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    return host.endswith(".localhost") or Address(host, 0).loopback

@@ -1,0 +1,125 @@
+"""Hosts of users' services: in this process, and as processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from inferloom.clients.aio import MeshClient
+from inferloom.mesh.registry.base import Registry
+from inferloom.services.host.config import HostConfig
+from inferloom.services.host.host import Host
+
+__all__ = ["HostProcess", "client", "eventually", "host_process", "running_host", "write_app"]
+
+LAG = 0.1  # seconds
+
+
+def write_app(path: Path, text: str) -> Path:
+    """A Python file with this text, its indentation taken off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+@asynccontextmanager
+async def running_host(registry: Registry, app: Path, **options: Any) -> AsyncIterator[Host]:
+    """A host in this process, ready."""
+    settings: dict[str, Any] = {"watch_lag": LAG, "hang": 0.0, "drain_timeout": 2.0, **options}
+    host = Host(HostConfig(app=str(app), **settings), registry)
+    running = asyncio.create_task(host.run(), name="host")
+    ready = asyncio.create_task(host.ready.wait())
+    try:
+        await asyncio.wait({running, ready}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        assert host.ready.is_set(), host.problems
+        yield host
+    finally:
+        ready.cancel()
+        if not running.done():
+            await host.drain()
+        await asyncio.gather(running, return_exceptions=True)
+        sys.path[:] = [entry for entry in sys.path if entry != str(app.parent)]
+        for name in [n for n, m in sys.modules.items() if str(getattr(m, "__file__", "")).startswith(str(app.parent))]:
+            del sys.modules[name]
+
+
+class HostProcess:
+    """`inferloom host` as a process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, ready: str) -> None:
+        self._process = process
+        self.log = log
+        self.ready = ready  # the line it printed
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def said(self) -> str:
+        """What it wrote to stderr so far."""
+        return self.log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+
+    async def ended(self, timeout: float = 20.0) -> int:
+        """Its exit status, once it has ended."""
+        return await asyncio.wait_for(self._process.wait(), timeout)
+
+
+@asynccontextmanager
+async def host_process(
+    folder: Path, mesh: str, *options: str, replica: str = "host", wait: bool = True
+) -> AsyncIterator[HostProcess]:
+    """One that registers with the mesh at an address; ended with the block, however it is then."""
+    log = folder / f"{replica}.log"
+    argv = ["host", *options, "--registry", f"mesh://{mesh}", "--id", replica, "--drain-timeout", "5"]
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *("setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "inferloom.cli", "--log-level", "info"),
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=output,
+        )
+    assert process.stdout is not None
+    try:
+        line = b""
+        if wait:
+            line = await asyncio.wait_for(process.stdout.readline(), 60)
+            assert line.startswith(b"ready "), f"{line!r}\n{log.read_text()}"
+        yield HostProcess(process, log, line.decode().strip())
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        while await process.stdout.read(4096):
+            continue
+
+
+@asynccontextmanager
+async def client(address: str) -> AsyncIterator[MeshClient]:
+    async with MeshClient(address) as mesh:
+        yield mesh
+
+
+async def eventually(condition: Callable[[], Any], timeout: float = 10.0) -> float:
+    """Seconds until the condition held."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout, f"not within {timeout} s"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began
