@@ -1,4 +1,4 @@
-"""python -m bench: what each hop costs, in front of a tiny model on a real Triton.
+"""python -m bench: what each hop costs, in front of a tiny model on a real Triton, and what pipelines add to their stages.
 
 Rounds are interleaved: each round takes every path once, at 64 requests in flight and one at a time, so that a machine
 that swings treats all alike.
@@ -25,6 +25,9 @@ from bench import h2load
 from bench.machine import machine
 from bench.measure import usage
 from bench.paths import HOST, PATHS
+from bench.pipelines.measure import measure as measure_pipelines
+from bench.pipelines.report import PipelineReport
+from bench.pipelines.show import show as show_pipelines
 from bench.processes import alive, free_port, running, triton
 from bench.report import ALONE, BUSY, Memory, Report, Sample
 from bench.show import show
@@ -34,7 +37,9 @@ from inferloom.mesh.errors import ConfigError
 LOADS = (h2load.Load(BUSY, 4, 16), h2load.Load(ALONE, 1, 1))
 WARM_UP = 300  # requests
 WIDTH = 110  # of the tables, where the output is not a terminal
-RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
+RESULTS = Path(__file__).resolve().parent / "results"
+PARTS = ("hops", "pipelines")
+MOST_PIPELINE_ROUNDS = 3  # a round of pipelines has 80 runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +123,14 @@ def rotated(subjects: list[Subject], turns: int) -> list[Subject]:
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").split("\n\n")[0])
+    options.add_argument("part", nargs="*", help=f"{' or '.join(PARTS)} (default: both)")
     options.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     options.add_argument("--seconds", type=float, default=2.0, help="about how long each run lasts (default 2)")
-    options.add_argument("--only", action="append", choices=PATHS, help="a path to measure (repeatable; default: all)")
+    options.add_argument("--only", action="append", choices=PATHS, help="a hop to measure (repeatable; default: all)")
     options.add_argument(
         "--quick", action="store_true", help="two rounds of half a second: whether it works, not how fast"
     )
-    options.add_argument("--gate", action="store_true", help="exit status 1 where the router misses a target")
+    options.add_argument("--gate", action="store_true", help="exit status 1 where a target is missed")
     return options
 
 
@@ -143,9 +149,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if shutil.which("h2load") is None:
         parser().error("h2load is not installed: apt install nghttp2-client")
     signal.signal(signal.SIGTERM, ended)
-    names = [name for name in PATHS if not options.only or name in options.only]
+    if unknown := set(options.part) - set(PARTS):
+        parser().error(f"no part {', '.join(sorted(unknown))}: there are {' and '.join(PARTS)}")
+    parts = options.part or (["hops"] if options.only else PARTS)
+    missed = False
     try:
-        report = bench(names, rounds, seconds, console)
+        if "hops" in parts:
+            names = [name for name in PATHS if not options.only or name in options.only]
+            report = bench(names, rounds, seconds, console)
+            show(report, console)
+            missed |= kept(report, RESULTS / "latest.json", console)
+        if "pipelines" in parts:
+            found = measure_pipelines(
+                min(rounds, MOST_PIPELINE_ROUNDS), seconds / 2, lambda text: console.print(text, style="dim")
+            )
+            show_pipelines(found, console)
+            missed |= kept(found, RESULTS / "pipelines.json", console)
     except ConfigError as error:
         console.print(f"bench: {error}", highlight=False)
         return 2
@@ -154,11 +173,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    show(report, console)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(report.as_json(), indent=1) + "\n")
-    console.print(f"raw samples, medians and ratios: {RESULTS}", highlight=False, soft_wrap=True)
-    return 1 if options.gate and not all(target.met for target in report.targets()) else 0
+    return 1 if options.gate and missed else 0
+
+
+def kept(report: Report | PipelineReport, path: Path, console: Console) -> bool:
+    """Write everything down; whether a target was missed."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    console.print(f"raw samples, medians and ratios: {path}", highlight=False, soft_wrap=True)
+    return not all(target.met for target in report.targets())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,11 @@ def running(name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
             raise
         finally:
             stop(process)
+
+
+def inferloom(*words: str) -> list[str]:
+    """The command of this environment."""
+    return [str(Path(sys.executable).with_name("inferloom")), *words]
 
 
 def alive(process: Process) -> Callable[[], bool]:

@@ -16,7 +16,7 @@ from inferloom.sdk import Outputs, model, pipeline, route, shape, step, vote
 Pixels = Annotated[npt.NDArray[np.float32], shape(-1, 64)]
 Probabilities = Annotated[npt.NDArray[np.float32], shape(-1, 10)]
 Labels = Annotated[npt.NDArray[np.int64], shape(-1)]
-Shares = Annotated[npt.NDArray[np.float32], shape(-1)]
+Shares = Annotated[npt.NDArray[np.float64], shape(-1)]
 
 SURE = 0.95  # from this probability on, the cheap model's word is enough
 
@@ -48,7 +48,7 @@ def decode(png: bytes) -> Decoded:
 def look(probabilities: Probabilities) -> FirstLook:
     """The best class, and whether it is good enough."""
     best = probabilities.max(axis=1)
-    return FirstLook(bool((best >= SURE).all()), probabilities.argmax(axis=1), best)
+    return FirstLook(bool((best >= SURE).all()), probabilities.argmax(axis=1), best.astype(np.float64))
 
 
 @pipeline("digits", timeout="2s")

@@ -1,6 +1,6 @@
 """Small greyscale PNG files to pixels and back, with zlib alone (PNG is RFC 2083; the digits need no more of it).
 
-    pixels = decode(encode(pixels))     # FP32 [64], values 0 to 16
+pixels = decode(encode(pixels))     # FP32 [64], values 0 to 16
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def decode(png: bytes) -> Array:
         raise ValueError("png: no header")
     width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
     if (width, height, bits, colour, interlaced) != (SIDE, SIDE, 8, 0, 0):
-        raise ValueError(f"png: {width} x {height} pixels of {bits} bits, colour type {colour}; wanted 8 x 8, 8 bits, grey")
+        raise ValueError(
+            f"png: {width} x {height} pixels of {bits} bits, colour type {colour}; wanted 8 x 8, 8 bits, grey"
+        )
     try:
         lines = zlib.decompressobj().decompress(chunks[b"IDAT"], SIDE * (SIDE + 1))
     except zlib.error as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ HELD_OUT = 397
 # Old enough for the ONNX Runtime of every Triton container that is still maintained.
 TARGET_OPSET = {"": 17, "ai.onnx.ml": 3}
 TOLERANCE = 1e-3
+SURE = 0.95  # as in app.py
 
 
 def classifiers() -> dict[str, Any]:
@@ -75,6 +77,23 @@ def drop_zero_weights(node: Any) -> None:
     weights[:] = [weights[position] for position in kept]
 
 
+def pipelines(said: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the pipelines of app.py must answer, from each classifier's probabilities FP32 [n, 10]."""
+
+    def vote(*members: str) -> np.ndarray:
+        """Most votes; of equal counts the vote of the member named first."""
+        votes = np.stack([said[member].argmax(axis=1) for member in members])
+        counts = (votes[:, None] == votes[None]).sum(axis=1)
+        return votes[counts.argmax(axis=0), np.arange(votes.shape[1])]
+
+    sure = said["mlp"].max(axis=1) >= SURE
+    return {
+        "vote_labels": vote("forest", "svm", "mlp"),
+        "cascade_labels": np.where(sure, said["mlp"].argmax(axis=1), vote("mlp", "svm", "forest")),
+        "cascade_sure": sure,
+    }
+
+
 def known_answer(pixels: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     """A first request with the answer it must get: what the sidecar sends before a model counts as serving."""
     return {
@@ -98,6 +117,7 @@ def main() -> None:
         images, digits, test_size=HELD_OUT, random_state=SEED, stratify=digits
     )
     held_out: dict[str, Any] = {"pixels": test_x, "labels": test_y.astype(np.int64)}
+    said: dict[str, np.ndarray] = {}
     for name, classifier in classifiers().items():
         classifier.fit(train_x, train_y)
         model = convert(classifier).SerializeToString()
@@ -107,6 +127,7 @@ def main() -> None:
         apart = float(np.abs(probabilities - classifier.predict_proba(test_x)).max())
         if not np.array_equal(labels, expected) or apart > TOLERANCE:
             raise SystemExit(f"{name}.onnx does not answer as scikit-learn does (probabilities {apart:.1e} apart)")
+        said[name] = probabilities
         accuracy = float((expected == test_y).mean())
         held_out[f"{name}_labels"] = expected
         held_out[f"{name}_accuracy"] = np.float64(accuracy)
@@ -114,6 +135,7 @@ def main() -> None:
         answer = known_answer(test_x[:2], expected[:2], classifier.predict_proba(test_x[:2]))
         (FOLDER / f"{name}.warmup.json").write_text(json.dumps(answer) + "\n")
         print(f"{name:7} accuracy {accuracy:.4f}  {len(model) / 1000:6.1f} kB  probabilities within {apart:.0e}")
+    held_out.update(pipelines(said))
     np.savez_compressed(FOLDER / "heldout.npz", **held_out)
     shutil.copyfile(FOLDER / "mlp.onnx", FOLDER / "digits-slow" / "1" / "model.onnx")
 

@@ -18,7 +18,7 @@ import numpy as np
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel, Field
 
-from inferloom.sdk import Unreachable, NoReplica, model, service
+from inferloom.sdk import NoReplica, Unreachable, model, service
 
 digits = model("digits", source="../digits/mlp.onnx")
 

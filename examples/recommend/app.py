@@ -1,7 +1,7 @@
 """Ten items for a user at a moment: embedding look-up, feature interaction, nearest neighbours, ranking.
 
-    inferloom up examples/recommend/app.py
-    curl localhost:8080/v1/recommend -d '{"user": 7, "context": [1, 0, 0]}'
+inferloom up examples/recommend/app.py
+curl localhost:8080/v1/recommend -d '{"user": 7, "context": [1, 0, 0]}'
 """
 
 from __future__ import annotations

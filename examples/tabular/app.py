@@ -1,7 +1,7 @@
 """How diabetes progresses in a year, from a patient's record in a database and what was measured today.
 
-    inferloom up examples/tabular/app.py
-    curl localhost:8080/v1/progression -d '{"patient": [1003, 1017], "today": [[25.3, 94.0], [30.1, 101.0]]}'
+inferloom up examples/tabular/app.py
+curl localhost:8080/v1/progression -d '{"patient": [1003, 1017], "today": [[25.3, 94.0], [30.1, 101.0]]}'
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Column = Annotated[npt.NDArray[np.float32], shape(-1, 1)]
 
 ridge, boosted = model("ridge", source="ridge.onnx"), model("boosted", source="boosted.onnx")
 stacked = model("stacked", source="stacked.onnx")
-trees = [model(f"tree-{number}", source=f"tree-{number}.onnx") for number in (1, 2, 3)]
+tree_1, tree_2, tree_3 = (model(f"tree-{number}", source=f"tree-{number}.onnx") for number in (1, 2, 3))
 
 
 class Progression(NamedTuple):
@@ -67,7 +67,7 @@ def engineer(patient: Patients, today: Today) -> Engineered:
 
 @step(replicas=2)
 async def near_landmarks(features: Features) -> Near:
-    """The heavy step that the trees share. It has two processes of its own; without `replicas=` it would run in the composer."""
+    """The heavy step that the trees share, in two processes of its own; without `replicas=` it runs in the composer."""
     return Near(ours.kernel_features(features, **kernel.value))
 
 
@@ -91,5 +91,5 @@ def progression_stacked(patient: Patients, today: Today) -> Progression:
 def progression_trees(patient: Patients, today: Today) -> Progression:
     """One heavy preprocessing step, then three small trees that share what it made."""
     near = near_landmarks(engineer(patient, today).features).features
-    wood: Any = mean(*(tree(features=near) for tree in trees))
+    wood: Any = mean(tree_1(features=near), tree_2(features=near), tree_3(features=near))
     return Progression(wood.progression)

@@ -92,5 +92,6 @@ def vision(photo: bytes) -> Seen:
             "face": Outputs(points=points.count, caption=describe(picture, found.box, points.corners).caption),
             "none": Outputs(points=0, caption=without_face(picture).caption),
         },
+        default="none",
     )
     return Seen(found.kind, found.box, told.points, told.caption)

@@ -1,7 +1,7 @@
 """The offline pipeline: what `sight` says of the pictures that ship with scikit-image, written to offline.json.
 
-    pip install "inferloom[examples]"
-    python examples/vision/offline.py
+pip install "inferloom[examples]"
+python examples/vision/offline.py
 """
 
 from __future__ import annotations

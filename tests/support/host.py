@@ -15,12 +15,16 @@ from typing import Any
 
 from inferloom.clients.aio import MeshClient
 from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.router.server import ServerSettings
 from inferloom.services.host.config import HostConfig
 from inferloom.services.host.host import Host
+from tests.support.router import LOOPBACK
 
-__all__ = ["HostProcess", "client", "eventually", "host_process", "running_host", "write_app"]
+__all__ = ["WRITABLE", "HostProcess", "client", "eventually", "host_process", "running_host", "write_app"]
 
 LAG = 0.1  # seconds
+TOKEN = "for-tests"
+WRITABLE = ServerSettings(address=LOOPBACK, write_token=TOKEN)  # of a router that host processes register with
 
 
 def write_app(path: Path, text: str) -> Path:
@@ -91,6 +95,7 @@ async def host_process(
         process = await asyncio.create_subprocess_exec(
             *("setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "inferloom.cli", "--log-level", "info"),
             *argv,
+            env={**os.environ, "INFERLOOM_TOKEN": TOKEN},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=output,

@@ -160,7 +160,7 @@ class Up:
         self.home = home
         self.process = process
         self._log = log
-        self.address = self.admin = ""
+        self.address = self.admin = self.http = ""
 
     @property
     def out(self) -> str:
@@ -175,12 +175,17 @@ class Up:
         """The lines it printed to be pasted, in order."""
         return re.findall(r"^  (inferloom infer .*)$", self.out, re.MULTILINE)
 
+    @property
+    def curl(self) -> list[str]:
+        """The requests it printed to be pasted, in order."""
+        return re.findall(r"^  (curl .*)$", self.out, re.MULTILINE)
+
     def ready(self, timeout: float = START) -> None:
         """Wait for the ready line and all that follows it."""
         wait_for(lambda: "Ctrl-C" in self.out or self.process.poll() is not None, timeout, lambda: str(self.done()))
-        match = re.search(r"^ready grpc=(\S+) admin=(\S+)$", self.out, re.MULTILINE)
+        match = re.search(r"^ready grpc=(\S+) admin=(\S+)(?: http=(\S+))?$", self.out, re.MULTILINE)
         assert match is not None, str(self.done())
-        self.address, self.admin = match[1], match[2]
+        self.address, self.admin, self.http = match[1], match[2], match[3] or ""
         self.home.processes()
 
     def done(self) -> Done:

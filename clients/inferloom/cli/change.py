@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from inferloom.cli.change_apps import add_app, forget_apps
 from inferloom.cli.state import MeshState, author, find
 from inferloom.cli.up.declared import split_name
-from inferloom.cli.up.documents import KIND, PROBLEM, ModelSpec, VersionSpec
+from inferloom.cli.up.describe import is_app
+from inferloom.cli.up.documents import KIND, NAMED, PROBLEM, SERVICE, ModelSpec, VersionSpec
 from inferloom.cli.up.examples import example_calls
 from inferloom.cli.up.output import Output
 from inferloom.cli.up.ready import LoadFailed, TooSlow, wait_until_served
 from inferloom.cli.up.runtime import ensure_runtime
 from inferloom.cli.up.versions import check_versions
 from inferloom.mesh.errors import ConfigError, InferloomError, InvalidInput, RegistryUnavailable
-from inferloom.mesh.registry.base import Document
+from inferloom.mesh.registry.base import Document, Spec
 from inferloom.mesh.registry.remote import RemoteRegistry
 from inferloom.sidecar.modelfile.recognise import name_from, recognise
 
@@ -50,10 +52,20 @@ async def add(
         TooSlow: it is not served within `timeout` seconds.
         RegistryUnavailable: no mesh answers.
     """
-    recognise(source)
-    state = _meant(mesh, token)
+    app = await is_app(source)
+    if app is None:
+        recognise(source)
+    state = meant(mesh, token)
     if not state.host:
         raise ConfigError(f"no `inferloom up` of yours serves {state.address} on this machine: run `add` where it runs")
+    if app is not None:
+        given = {"--as": name, "--replicas": replicas, "--gpus": gpus, "--warmup": warmup}
+        for option in [
+            *(key for key, value in given.items() if value),
+            *(["--input or --output"] * bool(inputs or outputs)),
+        ]:
+            raise ConfigError(f"{option} is for a model file; {source} declares its services itself")
+        return await add_app(app, state, timeout=timeout)
     wanted, number = split_name(name or name_from(source))
     version = VersionSpec(source.resolve(), warmup.resolve() if warmup else None, inputs, outputs)
     registry = RemoteRegistry(state.address, token=state.token)
@@ -79,7 +91,8 @@ async def add(
         problems: dict[str, str] = {}
         watching = asyncio.create_task(_watch_problems(registry, written, problems), name="watch problems")
         try:
-            await wait_until_served(registry, {wanted: spec}, lambda: problems, output.progress, timeout)
+            expected = {(KIND, wanted): spec.to_json()}
+            await wait_until_served(registry, expected, lambda: problems, output.progress, timeout)
         except (LoadFailed, TooSlow, asyncio.CancelledError):
             await _undo(registry, wanted, before, written)
             raise
@@ -99,33 +112,24 @@ async def add(
 
 
 async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
-    """Take a model, or one version of it, out of a running mesh, and wait until what is in flight has been answered.
+    """Take a model, service or pipeline, or one version of it, out of a running mesh.
+
+    Returns once what is in flight has been answered.
 
     Raises:
         InvalidInput: there is none.
         RegistryUnavailable: no mesh answers.
     """
-    state = _meant(mesh, token)
+    state = meant(mesh, token)
     wanted, number = split_name(name)
     registry = RemoteRegistry(state.address, token=state.token)
     await registry.start()
     try:
-        before = await registry.documents.get(KIND, wanted)
-        if before is None or before.spec is None:
-            if _is_served(registry, wanted):
-                raise InvalidInput(
-                    f"'{wanted}' is served, but not by an `inferloom up` of this mesh: take it out where it runs"
-                )
-            near = registry.catalog.near(wanted)
-            raise InvalidInput(
-                f"there is no model '{wanted}'" + (f"; did you mean {' or '.join(near)}?" if near else "")
-            )
-        spec = ModelSpec.from_json(wanted, before.spec)
-        rest = {key: version for key, version in spec.versions.items() if key != number}
-        if number and len(rest) == len(spec.versions):
-            raise InvalidInput(f"model '{wanted}' has no version {number}; it has {', '.join(spec.versions)}")
-        after = replace(spec, versions=rest).to_json() if number and rest else None
-        await registry.documents.put(KIND, wanted, after, expected_version=before.version, author=author())
+        before = await _document(registry, wanted)
+        after = _without(before, number)
+        await registry.documents.put(before.kind, wanted, after, expected_version=before.version, author=author())
+        if before.kind != KIND and after is None:
+            await forget_apps(registry)
         if not await _gone(registry, wanted, number if after is not None else ""):
             print(f"{name} still has requests in flight and goes when they end", file=sys.stderr)
         print(f"removed {name}")
@@ -133,7 +137,35 @@ async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
         await registry.close()
 
 
-def _meant(mesh: str | None, token: str | None) -> MeshState:
+async def _document(registry: RemoteRegistry, name: str) -> Document:
+    """What the mesh has of this name. Raises InvalidInput where there is nothing."""
+    for kind in NAMED:
+        found = await registry.documents.get(kind, name)
+        if found is not None and found.spec is not None:
+            return found
+    if _is_served(registry, name):
+        service = name.partition(".")[0]
+        if await registry.documents.get(SERVICE, service) is not None:
+            raise InvalidInput(
+                f"'{name}' is a method of service '{service}': `inferloom remove {service}` takes it all out"
+            )
+        raise InvalidInput(f"'{name}' is served, but not by an `inferloom up` of this mesh: take it out where it runs")
+    near = registry.catalog.near(name)
+    raise InvalidInput(f"there is no model '{name}'" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+
+
+def _without(document: Document, number: str) -> Spec | None:
+    """The document without one version of it; None where nothing is left, or no version is named."""
+    spec = document.spec or {}
+    versions = spec.get("versions", {})
+    if number and number not in versions:
+        have = f"it has {', '.join(versions)}" if versions else "it has none"
+        raise InvalidInput(f"{document.kind} '{document.name}' has no version {number}; {have}")
+    rest = {key: version for key, version in versions.items() if key != number}
+    return {**spec, "versions": rest} if number and rest else None
+
+
+def meant(mesh: str | None, token: str | None) -> MeshState:
     """The mesh to change. Raises RegistryUnavailable where none is named and none runs here."""
     state = find(mesh, token)
     if not (state.pid or state.token or mesh or os.environ.get("INFERLOOM_MESH")):
@@ -161,8 +193,8 @@ async def _gone(registry: RemoteRegistry, name: str, version: str) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GONE):
             async for catalog in registry.watch():
-                model = catalog.models.get(name)
-                replicas = model.replicas if model is not None else ()
+                found = [model for key, model in catalog.models.items() if key == name or key.startswith(f"{name}.")]
+                replicas = [replica for model in found for replica in model.replicas]
                 if not any(version in replica.versions if version else True for replica in replicas):
                     return True
     return False

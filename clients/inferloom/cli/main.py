@@ -209,6 +209,92 @@ def split(
     _run(run_split(name, change, [option for option, given in asked.items() if given], mesh=mesh, token=token))
 
 
+DocumentFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="YAML with documents (kind, name, spec), or a Python file that declares.")
+]
+DocumentKind = Annotated[str, typer.Argument(metavar="KIND", help="pipeline, split, model, service or app.")]
+DocumentName = Annotated[str, typer.Argument(metavar="NAME")]
+
+
+@app.command()
+def check(file: DocumentFile, mesh: Mesh = None, token: Token = None) -> None:
+    """Say what is wrong with documents, every finding on a line; changes nothing. Exit status 2 where something is."""
+    from inferloom.cli.documents.apply import check as run
+
+    if not _run(run(file, mesh=mesh, token=token)):
+        raise typer.Exit(2)
+
+
+@app.command()
+def apply(file: DocumentFile, mesh: Mesh = None, token: Token = None) -> None:
+    """Check documents and write them into the running mesh: all of them, or none."""
+    from inferloom.cli.documents.apply import apply as run
+
+    if not _run(run(file, mesh=mesh, token=token)):
+        raise typer.Exit(2)
+
+
+@app.command()
+def get(
+    kind: DocumentKind,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Without it: the names there are.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="An older one.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="yaml, json; of pipelines also text and svg, a drawing.")
+    ] = None,
+    mesh: Mesh = None,
+    token: Token = None,
+) -> None:
+    """Show a document; a pipeline is drawn."""
+    from inferloom.cli.documents.show import get as run
+
+    _run(run(kind, name, version, output, mesh=mesh, token=token))
+
+
+@app.command()
+def diff(
+    what: Annotated[list[str], typer.Argument(metavar="FILE | KIND NAME [OLD [NEW]]")],
+    mesh: Mesh = None,
+    token: Token = None,
+) -> None:
+    """What `apply FILE` would change, or what changed between two versions. Exit status 1 where they differ."""
+    from inferloom.cli.documents.show import diff as run
+
+    if not _run(run(what, mesh=mesh, token=token)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def history(kind: DocumentKind, name: DocumentName, mesh: Mesh = None, token: Token = None) -> None:
+    """Every kept version of a document, newest first."""
+    from inferloom.cli.documents.show import history as run
+
+    _run(run(kind, name, mesh=mesh, token=token))
+
+
+@app.command()
+def rollback(
+    kind: DocumentKind,
+    name: DocumentName,
+    version: Annotated[int | None, typer.Argument(metavar="[VERSION]", min=1, help="Default: the one before.")] = None,
+    mesh: Mesh = None,
+    token: Token = None,
+) -> None:
+    """Write an older version of a document as its newest."""
+    from inferloom.cli.documents.change import rollback as run
+
+    if not _run(run(kind, name, version, mesh=mesh, token=token)):
+        raise typer.Exit(2)
+
+
+@app.command()
+def delete(kind: DocumentKind, name: DocumentName, mesh: Mesh = None, token: Token = None) -> None:
+    """Take a document out of the mesh; `rollback` brings it back."""
+    from inferloom.cli.documents.change import delete as run
+
+    _run(run(kind, name, mesh=mesh, token=token))
+
+
 @app.command()
 def models(
     mesh: Mesh = None,

@@ -24,6 +24,7 @@ from inferloom.v1 import mesh_pb2_grpc
 
 __all__ = ["show_models", "table_of_models"]
 
+MODEL = "model"  # kind of a replica that names none
 EVERY = 1.0  # seconds between refreshes
 STATES = {
     pb.REPLICA_STATE_STARTING: "starting",
@@ -99,14 +100,15 @@ def table_of_models(answer: pb.ListModelsResponse, before: Rates, seconds: float
     age = f", catalog {answer.age_seconds:.0f} s old" if answer.age_seconds > 1 else ""
     count = f"{len(answer.models)} model{'' if len(answer.models) == 1 else 's'}"
     table = Table(title=f"{count}{age}", title_justify="left", header_style="bold")
-    for heading in ("model", "versions", "replica", "state"):
+    for heading in ("model", "kind", "versions", "replica", "state"):
         table.add_column(heading, no_wrap=True)
     for heading in ("req/s", "busy", "ms", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("health")
     for model in answer.models:
         for number, row in enumerate(_rows(model, before, seconds)):
-            table.add_row(model.name if number == 0 else "", *row)
+            named = (model.name, model.replicas[0].kind or MODEL) if number == 0 else ("", "")
+            table.add_row(*named, *row)
     return table
 
 

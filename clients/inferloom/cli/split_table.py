@@ -72,7 +72,7 @@ async def show_split(name: str, mesh: str | None, token: str | None, *, once: bo
 def shown_arms(split: Split) -> str:
     """In words: "1 gets 90 %, 2 gets 10 %, 3 mirrors 50 %, by user"."""
     words = [
-        f"{arm.name} mirrors {arm.sample:.4g} of the requests"
+        f"{arm.name} mirrors {100 * arm.sample:.4g} % of the requests"
         if arm.mirror
         else f"{arm.name} gets {100 * arm.part:.4g} %"
         for arm in split.arms

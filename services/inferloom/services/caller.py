@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,7 +47,7 @@ class Caller(Protocol):
         metadata: Mapping[str, Any] | None = None,
         outputs: Sequence[str] = (),
         parameters: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[InferResult]:
+    ) -> AsyncGenerator[InferResult]:
         """One request, any number of answers."""
 
     async def metadata(self, model: str, version: str = "") -> ModelMetadata: ...

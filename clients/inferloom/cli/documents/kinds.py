@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -61,11 +60,12 @@ def drawn(kind: str, name: str, spec: Spec, form: str) -> str:
         raise InvalidInput(f"-o {form}: the forms are {', '.join(FORMS)}")
     if kind != PIPELINE:
         raise InvalidInput(f"-o {form} draws pipelines; a {kind} is shown as yaml or json")
-    from inferloom.services.composer import draw
+    from inferloom.services.composer.draw import draw
+    from inferloom.services.composer.draw_svg import draw_svg
     from inferloom.services.composer.graph import graph_from
 
-    draws: dict[str, Callable[[Any], str]] = {"text": draw.text, "svg": draw.svg}
-    return draws[form](graph_from(spec, name))
+    graph = graph_from(spec, name)
+    return draw_svg(graph) if form == "svg" else draw(graph)
 
 
 def as_yaml(value: Any) -> str:

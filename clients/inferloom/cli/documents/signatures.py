@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inferloom.clients.metadata import TensorSpec
+from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.errors import InferloomError, InvalidInput
 from inferloom.services.signature import Signature
 
@@ -29,8 +30,11 @@ PATIENCE = 120.0  # seconds that importing may take
 class Declared:
     """Of several files together."""
 
-    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by reference: fields of StepDeclaration, signature
+    steps: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # by reference: fields of StepDeclaration, signature
     services: Mapping[str, Signature] = field(default_factory=dict)  # by catalog name
+    repeat: Mapping[str, Repeat] = field(default_factory=dict)  # of the services, by catalog name
 
 
 async def ask_signatures(files: Sequence[Path]) -> Declared:
@@ -39,9 +43,7 @@ async def ask_signatures(files: Sequence[Path]) -> Declared:
         return Declared()
     command = [sys.executable, "-m", "inferloom.cli.documents.signatures", *map(str, files)]
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-    )
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     try:
         async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate()
@@ -61,7 +63,8 @@ async def ask_signatures(files: Sequence[Path]) -> Declared:
                     "signature": _signature(entry["signature"])}
         for reference, entry in found["steps"].items()
     }  # fmt: skip
-    return Declared(steps, {name: _signature(entry) for name, entry in found["services"].items()})
+    services = {name: _signature(entry) for name, entry in found["services"].items()}
+    return Declared(steps, services, {name: Repeat(word) for name, word in found["repeat"].items()})
 
 
 def told(files: Sequence[str]) -> dict[str, Any]:
@@ -71,8 +74,9 @@ def told(files: Sequence[str]) -> dict[str, Any]:
 
     steps: dict[str, Any] = {}
     services: dict[str, Any] = {}
+    repeat: dict[str, str] = {}
     for file in files:
-        app = collect(Loader(file).load())
+        app = Loader(file).load(collect)
         for reference, step in app.steps.items():
             steps[reference] = {
                 "name": step.name,
@@ -84,8 +88,10 @@ def told(files: Sequence[str]) -> dict[str, Any]:
             }
         for service in app.services.values():
             for method in service.methods:
-                services[service.catalog_name(method)] = _json(service.types(method).signature)
-    return {"steps": steps, "services": services}
+                name = service.catalog_name(method)
+                services[name] = _json(service.types(method).signature)
+                repeat[name] = service.repeat.value
+    return {"steps": steps, "services": services, "repeat": repeat}
 
 
 def _json(signature: Signature) -> dict[str, Any]:

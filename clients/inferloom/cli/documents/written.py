@@ -56,12 +56,11 @@ async def written(path: Path, host: str = "", ask: Describe = describe) -> Writt
         file = _splits(path) or load(path)
     described = {source: await ask(source) for source in sorted(file.sources)}
     documents = expand(file, described, host)
-    entries = [*((key, entry.where) for key, entry in _entries(file).items())]
     steps = {step for pipeline in file.pipelines.values() for step in pipeline.steps}
-    return Written(path, documents, {key: where.place for key, where in entries}, file.sources | steps)
+    return Written(path, documents, {key: where.place for key, where in _places(file).items()}, file.sources | steps)
 
 
-def _entries(file: MeshFile) -> dict[DocumentKey, Located]:
+def _places(file: MeshFile) -> dict[DocumentKey, Located]:
     return {
         **{("service", name): entry.where for name, entry in file.services.items()},
         **{("pipeline", name): entry.where for name, entry in file.pipelines.items()},

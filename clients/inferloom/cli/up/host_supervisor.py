@@ -91,6 +91,8 @@ class HostSupervisor:
                 self._problems.add(name, str(error))
                 if name in self._specs:
                     services[name] = self._specs[name]
+        if apps and any(kind == PIPELINE for kind, _ in documents):
+            pipelines = True  # of a registry that it shares: it may have the steps
         free = [gpu for gpu in self._gpus if gpu not in self._taken()]
         try:
             places = host_places(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -13,10 +14,11 @@ from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.registry.base import Document, DocumentKey, Registry
 
-__all__ = ["Problems", "Standing", "follow_problems", "problems_in"]
+__all__ = ["Problems", "Standing", "follow_problems", "problems_in", "tell_problems"]
 
 log = structlog.get_logger(__name__)
 STANDS = 1.5  # seconds
+LOOK = 0.5  # seconds
 
 
 class Problems:
@@ -74,17 +76,33 @@ class Standing:
         self._since: dict[tuple[str, str], float] = {}
         self.now: dict[str, str] = {}
 
-    def long(self, catalog: Catalog) -> dict[str, str]:
-        """By name, those of documents and of pipelines' records; to be asked again and again."""
+    def long(self, catalog: Catalog, *, served: bool = False) -> dict[str, str]:
+        """By name, those of documents and of pipelines' records; to be asked again and again.
+
+        Args:
+            served: also of those that go on as they were.
+        """
         found = {
             name: next((replica.problem for replica in model.replicas if replica.problem), "")
             for name, model in catalog.models.items()
-            if model.kind is Kind.PIPELINE and not model.ready
+            if model.kind is Kind.PIPELINE and (served or not model.ready)
         }
         present = {(name, why) for name, why in (found | self.now).items() if why}
         began = self._clock.now()
         self._since = {entry: self._since.get(entry, began) for entry in present}
         return {name: why for (name, why), since in self._since.items() if began - since >= STANDS}
+
+
+async def tell_problems(registry: Registry, standing: Standing, say: Callable[[str], None]) -> None:
+    """Say what goes wrong with pipelines from now on, each once, for ever."""
+    said: dict[str, str] = {}
+    while True:
+        found = standing.long(registry.catalog, served=True)
+        for name, why in found.items():
+            if said.get(name) != why:
+                say(f"{name}: {why}")
+        said = found
+        await asyncio.sleep(LOOK)
 
 
 async def follow_problems(registry: Registry, into: Standing) -> None:

@@ -105,6 +105,7 @@ class _Up:
             if settled.reload:
                 self._keep_running(self._reload(settled, registry, workers).run(), "follow the files")
             await self._say_ready(settled, registry, where)
+            self._keep_running(workers.tell(output.note), "tell problems")
             await self._until(self._stop.wait())
             output.progress("draining")
             await where.drain()  # first no new requests and the last answers, then the hosts and the Tritons
@@ -169,8 +170,9 @@ class _Up:
         self._stack.callback(state.withdraw, path)
         hold(False)
         opened = "" if settled.http_when_needed else http
-        calls = await example_requests(client, opened, *names_of(registry.catalog, settled.named))
-        calls += await example_calls(client, list(settled.models))
+        typed, mounted = names_of(registry.catalog, settled.named)
+        calls = await example_requests(client, opened, typed, mounted)
+        calls += await example_calls(client, [*([] if opened else typed), *settled.models])
         self._output.ready(client, where.admin, calls, opened)
 
     async def _until(self, awaited: Coroutine[Any, Any, Any]) -> None:

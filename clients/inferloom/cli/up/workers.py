@@ -13,7 +13,7 @@ from inferloom.cli.up.fleet import Fleet, ProcessFleet
 from inferloom.cli.up.host_supervisor import HostSupervisor
 from inferloom.cli.up.hosts import HostFleet, HostSettings
 from inferloom.cli.up.owned import Mine, reassert, withdraw
-from inferloom.cli.up.problems import Standing, follow_problems
+from inferloom.cli.up.problems import Standing, follow_problems, tell_problems
 from inferloom.cli.up.repositories import Repositories
 from inferloom.cli.up.supervisor import Supervisor
 from inferloom.mesh.registry.base import DocumentKey, Registry, Spec
@@ -84,6 +84,7 @@ class Workers:
     def trouble_of(self, wanted: Mapping[DocumentKey, Spec]) -> Callable[[], Mapping[str, str]]:
         """Tells why some of these cannot be served; what is said of a pipeline counts once it has stood for a while."""
         names = {name for kind, name in wanted if kind == PIPELINE}
+        long = self._standing.long
 
         def trouble() -> dict[str, str]:
             return {
@@ -91,10 +92,14 @@ class Workers:
                 **self._fleet.trouble(),
                 **self._services.problems,
                 **self.hosts.trouble(),
-                **{name: why for name, why in self._standing.long(self._registry.catalog).items() if name in names},
+                **{name: f"{name}: {why}" for name, why in long(self._registry.catalog).items() if name in names},
             }
 
         return trouble
+
+    async def tell(self, say: Callable[[str], None]) -> None:
+        """Say what goes wrong with pipelines from now on, for ever."""
+        await tell_problems(self._registry, self._standing, say)
 
     def _of_services(self) -> frozenset[str]:
         return self._services.gpus

@@ -74,7 +74,9 @@ class Mirrors:
 
     def start(self, live: LiveSplit, call: Call, request_id: str) -> list[Copy]:
         """Send the request to each mirror arm whose turn it is. The tasks begin once the caller waits for something."""
-        copies = []
+        copies: list[Copy] = []
+        if MARK in call.metadata:
+            return copies  # it is one itself
         for arm in live.split.mirrors:
             if arm.sample < 1 and self._rng.random() >= arm.sample:
                 continue

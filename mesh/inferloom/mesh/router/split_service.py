@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
@@ -13,7 +13,9 @@ from inferloom.mesh.catalog import Kind
 from inferloom.mesh.errors import InferloomError, ReplicaError
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.face import abort
+from inferloom.mesh.router.live_split import LiveSplit
 from inferloom.mesh.router.router import Router
+from inferloom.mesh.split import Arm
 from inferloom.mesh.splits.figures import added
 from inferloom.v1 import mesh_pb2 as pb
 from inferloom.v1 import mesh_pb2_grpc
@@ -64,21 +66,23 @@ class SplitService(mesh_pb2_grpc.MeshServiceServicer):
         """
         splitting = self._router.splitting
         live, problem = splitting.splits.get(name), splitting.problems.get(name, "")
-        if live is None:
+        hosts = [] if alone else await self._hosts(name)
+        answer = pb.SplitFiguresResponse(name=name, problem=problem)
+        if live is not None:
+            _tell(answer, live, lambda arm: splitting.serves(live.split, arm))
+        elif (route := splitting.routes.get(name)) is not None:
+            _tell(answer, route, lambda arm: True)
+        for endpoint, figures in hosts:
+            if figures is None:
+                answer.unanswered.append(endpoint.replica.address)
+            elif not answer.arms:  # of a Route, which the hosts alone know
+                answer.MergeFrom(figures)
+            else:
+                arms = added(answer.arms, figures.arms)
+                del answer.arms[:]
+                answer.arms.extend(arms)
+        if not answer.arms:
             raise NoSplit(f"no split '{name}' is in force" + (f": {problem}" if problem else ""))
-        answer = pb.SplitFiguresResponse(
-            name=name, version=live.version, problem=problem, since=live.since, by=live.split.by
-        )
-        arms = live.figures.message(live.split)
-        for message, arm in zip(arms, live.split.arms, strict=True):
-            message.served = splitting.serves(live.split, arm)
-        if not alone:
-            for endpoint, figures in await self._hosts(name):
-                if figures is None:
-                    answer.unanswered.append(endpoint.replica.address)
-                else:
-                    arms = added(arms, figures.arms)
-        answer.arms.extend(arms)
         return answer
 
     async def _hosts(self, name: str) -> list[tuple[Endpoint, pb.SplitFiguresResponse | None]]:
@@ -100,6 +104,13 @@ class SplitService(mesh_pb2_grpc.MeshServiceServicer):
             log.debug("host tells no figures", host=endpoint.replica.address, error=str(error))
             return None
         return pb.SplitFiguresResponse.FromString(reply.payload)
+
+
+def _tell(answer: pb.SplitFiguresResponse, live: LiveSplit, served: Callable[[Arm], bool]) -> None:
+    answer.version, answer.since, answer.by = live.version, live.since, live.split.by
+    answer.arms.extend(live.figures.message(live.split))
+    for message, arm in zip(answer.arms, live.split.arms, strict=True):
+        message.served = served(arm)
 
 
 def figures_servicer(router: Router) -> mesh_pb2_grpc.MeshServiceServicer:

@@ -22,7 +22,7 @@ from inferloom.mesh.registry.base import Document, DocumentKey, Documents
 from inferloom.mesh.router.admission import Admission
 from inferloom.mesh.router.endpoint import may_serve
 from inferloom.mesh.router.live_split import LiveSplit, aimed
-from inferloom.mesh.router.mirror import Mirrors
+from inferloom.mesh.router.mirror import MARK, Mirrors
 from inferloom.mesh.router.pool import Pool
 from inferloom.mesh.router.transport import Lost
 from inferloom.mesh.split import KIND, Arm, Assignment, Split
@@ -54,6 +54,7 @@ class Splitting:
     Attributes:
         splits: those in force, by model.
         problems: why the newest document of a name is not in force.
+        routes: splits inside pipelines, "PIPELINE.NODE"; a composer in this process puts them here, for their figures.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Splitting:
     ) -> None:
         self.splits: dict[str, LiveSplit] = {}
         self.problems: dict[str, str] = {}
+        self.routes: dict[str, LiveSplit] = {}
         self.exposures = exposures
         self._pool = pool
         self._clock = clock
@@ -149,7 +151,7 @@ class Splitting:
         self, turn: Turn, request_id: str, metadata: Metadata, mirrored: tuple[str, ...], code: str, began: float
     ) -> None:
         """Record a request that has ended, where anybody wants to know."""
-        if not self.exposures.sinks:
+        if not self.exposures.sinks or MARK in metadata:
             return
         seconds = self._clock.now() - began
         assignment = turn.assignment
@@ -196,7 +198,8 @@ class Splitting:
             raise
         finally:
             seconds = self._clock.now() - began
-            self.count(turn, code, seconds)
+            if MARK not in call.metadata:  # a mirror's copy is shown to nobody
+                self.count(turn, code, seconds)
             for copy in copies:
                 if code == "CANCELLED" and reply is None:
                     copy.drop()

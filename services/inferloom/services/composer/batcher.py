@@ -18,6 +18,11 @@ from inferloom.mesh.errors import DeadlineExceeded
 __all__ = ["Batcher", "Member", "Timer", "call_at"]
 
 
+import os
+ROUNDS = int(os.environ.get("R","16"))  # of the event loop, at most, before a batch goes out
+QUIET = int(os.environ.get("Q","2"))
+
+
 class Timer(Protocol):
     def cancel(self) -> object: ...
 
@@ -100,6 +105,7 @@ class Batcher(Generic[T]):
         self.most = most
         self.allowed = 1
         self.in_flight = 0
+        self._waiting = 0  # rows in the queues, of callers who have gone among them
         self.batches = 0  # so far
         self.members = 0
         self._run = run
@@ -120,6 +126,7 @@ class Batcher(Generic[T]):
         if queue is None:
             queue = self._queues[key] = deque()
         queue.append(member)
+        self._waiting += member.rows
         if self.in_flight < self.allowed:
             self.in_flight += 1
             task = asyncio.create_task(self._work())
@@ -148,7 +155,11 @@ class Batcher(Generic[T]):
         task = asyncio.current_task()
         assert task is not None
         try:
-            while members := self._next():
+            while True:
+                await self._settle()
+                members = self._next()
+                if not members:
+                    break
                 self.batches += 1
                 self.members += len(members)
                 await self._one(members, task)
@@ -156,6 +167,21 @@ class Batcher(Generic[T]):
                     break
         finally:
             self.in_flight -= 1
+
+    async def _settle(self) -> None:
+        """Let those come that are already at the door: as long as each round of the event loop brings another.
+
+        Nothing is waited for: on an idle system it is one round, some microseconds.
+        """
+        quiet, before = 0, -1
+        for _ in range(ROUNDS):
+            if self._waiting >= self.most:
+                return
+            quiet = quiet + 1 if self._waiting == before else 0
+            if quiet == QUIET:
+                return
+            before = self._waiting
+            await asyncio.sleep(0)
 
     async def _one(self, members: list[Member[T]], task: asyncio.Task[None]) -> None:
         batch = _Batch(members, task)
@@ -187,6 +213,7 @@ class Batcher(Generic[T]):
                     found.append(member)
                     rows += member.rows
                 queue.popleft()
+                self._waiting -= member.rows
             del self._queues[key]
             if queue:
                 self._queues[key] = queue  # behind the others

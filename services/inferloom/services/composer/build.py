@@ -12,18 +12,16 @@ from inferloom.services.composer.node_batched import BatchedNode
 from inferloom.services.composer.node_ensemble import Combine, EnsembleNode, Member
 from inferloom.services.composer.node_model import ModelCallee, parameters_of
 from inferloom.services.composer.node_route import ByOutput, ByRules, Chooser, RouteArm, RouteNode
-from inferloom.services.composer.node_step import Action, Callee, Passing, StepNode
+from inferloom.services.composer.node_step import Action, Callee, Passing, StepNode, Wire
+from inferloom.services.composer.node_stream import StreamStep
 from inferloom.services.composer.references import Reference, seconds
 from inferloom.services.composer.rules import Rules
 from inferloom.services.composer.run import Node, Segment
 from inferloom.services.composer.runtime import Runtime, Unit
 from inferloom.services.composer.steps import FunctionCallee
-from inferloom.services.signature import Signature
-from inferloom.v1 import graph_pb2
 
 __all__ = ["Builder"]
 
-_NOTHING = Signature((), ())
 _ALL = "*"  # slots of members and arms: never a node's name
 
 
@@ -172,10 +170,24 @@ class Builder:
             return self._step(node.name, node.step, self._outputs(node), place)
         return self._ensemble(node, place) if node.members else self._route(node, place)
 
+    def stream(self, node: CheckedNode) -> StreamStep:
+        """The last step, where it streams."""
+        use, router = node.step, self.runtime.router
+        assert use is not None
+        assert router is not None
+        outputs = {ref.output: name for name, ref in self.checked.outputs.items() if ref.node == node.name}
+        self.models.add(use.step.model)
+        end = parameters_of(use.step.parameters)
+        callee = ModelCallee(self.runtime.models, use.step.model, use.step.version, (), end)
+        return StreamStep(router, callee, f"{self.where}, node '{node.name}'", self._wires(use), use.constants, outputs)
+
+    def _wires(self, use: Use) -> tuple[Wire, ...]:
+        optional = {spec.name: spec.optional for spec in use.callee.inputs}
+        return tuple((name, self.slot(*ref), optional.get(name, False)) for name, ref in use.inputs.items())
+
     def action(self, name: str, use: Use, outputs: Iterable[str], place: Mapping[str, int]) -> Action:
         """A use as it runs. `name` is "node", or "node.member"."""
         step, runtime = use.step, self.runtime
-        optional = {spec.name: spec.optional for spec in use.callee.inputs}
         end = parameters_of(step.parameters)
         outputs = tuple(outputs)
         callee: Callee = Passing()
@@ -192,7 +204,7 @@ class Builder:
             note=name,
             where=f"{self.where}, node '{name}'",
             callee=callee,
-            wires=tuple((n, self.slot(*ref), optional.get(n, False)) for n, ref in use.inputs.items()),
+            wires=self._wires(use),
             clock=runtime.clock,
             constants=dict(use.constants),
             rows=use.callee.rows,
@@ -247,9 +259,9 @@ class Builder:
         if ensemble.combine not in ("stack", "function"):
             return combiner(ensemble.combine, node.combined, where)
         slot = self.slot(f"{_ALL}{node.name}", node.model_input)
-        step = graph_pb2.Step(model=ensemble.model) if ensemble.model else graph_pb2.Step(function=ensemble.function)
-        use = Use(step, _NOTHING, {node.model_input: Reference(f"{_ALL}{node.name}", node.model_input)}, {})
-        action = replace(self.action(node.name, use, self._used[node.name], {}), needs=())
+        assert node.into is not None
+        use = replace(node.into, inputs={node.model_input: Reference(f"{_ALL}{node.name}", node.model_input)})
+        action = self.action(node.name, use, self._used[node.name], {})
         return by_function(action, slot, where, side_by_side=ensemble.combine == "stack")
 
     def _route(self, node: CheckedNode, place: Mapping[str, int]) -> RouteNode:

@@ -66,8 +66,8 @@ def _numbers(scope: Scope, node: graph_pb2.Node) -> None:
     if weighted and len(given) < count:
         text = f"{len(given)} of {count} members have a weight; give each one above 0"
         scope.findings.add(name, "members", text)
-    elif weighted and not 0 < sum(member.weight for member in given) < math.inf:
-        scope.findings.add(name, "members", "the sum of the weights is not above 0")
+    elif weighted and count and sum(member.weight for member in given) == math.inf:
+        scope.findings.add(name, "members", "the sum of the weights is not finite; make them smaller")
     if ensemble.quorum > count:
         text = f"{ensemble.quorum} of {count} members; it is at most {count}"
         scope.findings.add(name, "quorum", text)

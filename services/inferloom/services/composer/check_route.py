@@ -63,7 +63,7 @@ def _split(scope: Scope, node: graph_pb2.Node, names: list[str]) -> None:
             scope.findings.add(name, path, f"{arm.share:g}; of a mirror it is the part of the requests, above 0 to 1")
     if not sum(arm.share for arm in route.arms if not arm.mirror) > 0:
         scope.findings.add(name, "arms", "the sum of the shares is not above 0; nobody would be answered")
-    for unit, taken in route.split.overrides.items():
+    for unit, taken in sorted(route.split.overrides.items()):
         if taken not in names:
             scope.findings.add(name, f"split.overrides.{unit}", f"'{taken}' is no arm{hint(taken, names)}")
     if route.default:
@@ -72,7 +72,7 @@ def _split(scope: Scope, node: graph_pb2.Node, names: list[str]) -> None:
 
 def _rules(scope: Scope, node: graph_pb2.Node) -> dict[str, Reference]:
     route, name, found = node.route, node.name, dict[str, Reference]()
-    for key, text in route.rules.inputs.items():
+    for key, text in sorted(route.rules.inputs.items()):
         source = scope.source(text, name, f"rules.inputs.{key}")
         if source is not None:
             found[key] = source.reference
@@ -88,7 +88,7 @@ def _rules(scope: Scope, node: graph_pb2.Node) -> dict[str, Reference]:
             program = compiled(arm.when)
             known = {"metadata", *route.rules.inputs, *_MACRO.findall(arm.when)}
             if unknown := [each for each in program.variables() if each not in known]:
-                there = ", ".join(("metadata", *route.rules.inputs))
+                there = ", ".join(("metadata", *sorted(route.rules.inputs)))
                 scope.findings.add(name, path, f"'{unknown[0]}' is not known; there is {there}")
     return found
 
@@ -157,7 +157,8 @@ def _same_outputs(scope: Scope, node: graph_pb2.Node, arms: dict[str, Use]) -> d
             if spec.datatype != have.datatype or not ranks or not compatible(spec.shape, have.shape):
                 text = f"it gives {spec}, {first} gives {have}; all arms give the same outputs"
                 scope.findings.add(node.name, f"arms.{name}", text)
-            elif spec.shape != have.shape:
+                break
+            if spec.shape != have.shape:
                 same = zip(spec.shape, have.shape, strict=False) if spec.shape and have.shape else ()
                 outputs[key] = TensorSpec(key, spec.datatype, tuple(a if a == b else -1 for a, b in same))
     for arm in node.route.arms:

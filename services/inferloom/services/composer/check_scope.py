@@ -60,11 +60,17 @@ class Scope:
     written: dict[str, graph_pb2.Node] = field(default_factory=dict)
     nodes: dict[str, CheckedNode] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)  # nodes whose outputs could not be made out
+    lost: bool = False  # a reference leads nowhere: whoever it was meant for looks unused
     whole: float | None = None  # seconds that the pipeline may take
     defaults: dict[str, Tensor] = field(default_factory=dict)  # of inputs that may be left out
 
     def source(self, text: str, node: str, path: str) -> Source | None:
         """Where a reference leads; a finding and None where it leads nowhere."""
+        found = self._source(text, node, path)
+        self.lost = self.lost or found is None
+        return found
+
+    def _source(self, text: str, node: str, path: str) -> Source | None:
         try:
             reference = Reference.parse(text)
         except InvalidInput as error:
@@ -76,6 +82,8 @@ class Scope:
                 text = f"the pipeline has no input '{reference.output}'{hint(reference.output, self.inputs)}"
                 self.findings.add(node, path, text)
                 return None
+            if not spec.datatype:  # there is no such datatype
+                return Source(reference, None)
             return Source(reference, spec, rows=bool(spec.shape) and spec.shape[0] == -1)
         if reference.node not in self.written:
             names = [*self.written, INPUT]

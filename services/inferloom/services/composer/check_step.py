@@ -31,7 +31,7 @@ def use_of(
         wanted: what its outputs should be, where it passes constants on.
     """
     timeout = scope.seconds(step.timeout, node, _at(path, "timeout"))
-    for name in step.inputs.keys() & step.constants.keys():
+    for name in sorted(step.inputs.keys() & step.constants.keys()):
         scope.findings.add(
             node, _at(path, f"inputs.{name}"), f"'{name}' is given as a constant as well; give one of them"
         )
@@ -42,7 +42,7 @@ def use_of(
         return _pass(scope, node, path, step, timeout, wanted)
     callee = callee_of(scope, node, path, step)
     if callee is None:
-        for name, text in step.inputs.items():  # their references are checked all the same
+        for name, text in sorted(step.inputs.items()):  # their references are checked all the same
             scope.source(text, node, _at(path, f"inputs.{name}"))
         return None
     what = step.model or step.function
@@ -77,7 +77,7 @@ def fallback_of(
     if does != "value":
         return None
     at, found = _at(path, "on_error.value"), dict[str, Tensor]()
-    for name, value in step.on_error.value.values.items():
+    for name, value in sorted(step.on_error.value.values.items()):
         if not name and len(given) == 1:
             [name] = given
         if name not in given:
@@ -99,18 +99,20 @@ def _inputs(
 ) -> tuple[dict[str, Reference], dict[str, Tensor], Signature]:
     """Where each comes from, the constants, and the callee as it is used here."""
     given: dict[str, TensorSpec] = {}
+    unclear: set[str] = set()
     specs = {spec.name: spec for spec in callee.inputs}
     takes = f"{what} takes {', '.join(map(str, callee.inputs)) or 'nothing'}"
     inputs, constants = dict[str, Reference](), dict[str, Tensor]()
-    for name in [*step.inputs, *step.constants]:
+    for name in sorted({*step.inputs, *step.constants}):
         at = _at(path, f"{'inputs' if name in step.inputs else 'constants'}.{name}".rstrip("."))
         spec = _input(name, specs)
         if spec is None:
             cure = f"; name it: {takes}" if not name else hint(name, specs) if specs else f"; {takes}"
             text = f"{what} has {len(specs)} inputs" if not name else f"{what} has no input '{name}'"
             scope.findings.add(node, at, text + cure)
+            unclear.add(name)
             continue
-        if name in step.constants:
+        if name not in step.inputs:
             try:
                 constants[spec.name] = tensor_of(step.constants[name], spec, row=callee.rows)
             except InvalidInput as error:
@@ -126,7 +128,7 @@ def _inputs(
                 given[spec.name] = source.spec
     said = {spec.name for name in [*step.inputs, *step.constants] if (spec := _input(name, specs))}
     for spec in callee.inputs:
-        if spec.name not in said and not spec.optional:
+        if spec.name not in said and not spec.optional and "" not in unclear:
             scope.findings.add(node, _at(path, "inputs"), f"{what} needs {spec}; say where it comes from")
     return inputs, constants, _with_batch(callee, [spec.shape for spec in given.values()])
 
@@ -154,7 +156,7 @@ def _pass(
 ) -> Use | None:
     inputs, constants, outputs = dict[str, Reference](), dict[str, Tensor](), list[TensorSpec]()
     rows, whole = True, True
-    for name, text in step.inputs.items():
+    for name, text in sorted(step.inputs.items()):
         if not name and text in scope.written:
             found = scope.nodes.get(text)
             whole = whole and found is not None and text not in scope.failed
@@ -170,7 +172,7 @@ def _pass(
         inputs[name or source.spec.name] = source.reference
         outputs.append(replace(source.spec, name=name or source.spec.name, optional=False))
         rows = rows and source.rows
-    for name, value in step.constants.items():
+    for name, value in sorted(step.constants.items()):
         try:
             constants[name] = made = tensor_of(value, wanted.get(name))
         except InvalidInput as error:

@@ -18,7 +18,7 @@ def whole_findings(scope: Scope, order: list[str], outputs: Mapping[str, Referen
     ends = {reference.node for reference in outputs.values() if not reference.is_input}
     _timeouts(scope, order)
     _streams(scope, outputs)
-    if scope.failed or circle or not ends:
+    if scope.failed or scope.lost or circle or not ends:
         return  # what could not be made out would look as if nobody needed it
     needed = _upstream(scope.nodes, ends)
     for name in order:

@@ -47,7 +47,7 @@ def concat(arrays: Sequence[Array], weights: Sequence[float]) -> Array:
 
 
 def vote(arrays: Sequence[Array], weights: Sequence[float]) -> tuple[Array, Array]:
-    """The choice with the most weight behind it, and its share (FP32, 0 to 1) of the weight of all who answered.
+    """The choice with the most weight behind it, and its share (FP64, 0 to 1) of the weight of all who answered.
 
     A member's choice is its value; of scores (floating point) the index of the largest along the last axis, INT64. Of
     choices with equal weight the one of the member written first wins.
@@ -62,7 +62,7 @@ def vote(arrays: Sequence[Array], weights: Sequence[float]) -> tuple[Array, Arra
         np.newaxis
     ]  # rounded: 0.1 + 0.2 and 0.3 are a tie; argmax takes the first
     label = np.take_along_axis(choices, winner, axis=0)[0]
-    return label, np.take_along_axis(behind, winner, axis=0)[0].astype(np.float32)
+    return label, np.take_along_axis(behind, winner, axis=0)[0]
 
 
 def _choice(array: Array) -> Array:

@@ -15,7 +15,11 @@ def ordered(needs: Mapping[str, Iterable[str]]) -> tuple[list[str], list[str]]:
 
     With a circle the order is the one written.
     """
-    sorter: TopologicalSorter[str] = TopologicalSorter(needs)
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for name in needs:
+        sorter.add(name)
+    for name, before in needs.items():
+        sorter.add(name, *sorted({*before}, key=list(needs).index))
     try:
         return [name for name in sorter.static_order() if name in needs], []
     except CycleError as error:

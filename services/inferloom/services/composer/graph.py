@@ -20,6 +20,7 @@ from inferloom.v1 import graph_pb2
 __all__ = ["graph_from", "hint", "spec_of"]
 
 _VALUE = "google.protobuf.Value"
+_MAPS = ("inputs", "constants", "parameters", "values", "overrides")
 _INTEGERS = {FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_UINT32}
 
 
@@ -46,7 +47,7 @@ def graph_from(spec: Mapping[str, Any], name: str) -> graph_pb2.Graph:
 
 def spec_of(graph: graph_pb2.Graph) -> dict[str, Any]:
     """The canonical form, without the name: what is stored, compared and shown."""
-    spec: dict[str, Any] = _whole_numbers(MessageToDict(graph, preserving_proto_field_name=True))
+    spec: dict[str, Any] = _tidy(MessageToDict(graph, preserving_proto_field_name=True))
     spec.pop("name", None)
     for tensor in [*spec.get("inputs", ()), *spec.get("outputs", ())]:
         if "shape" in tensor:  # the JSON form of int64 is text
@@ -63,12 +64,13 @@ def hint(name: str, known: Iterable[str]) -> str:
     return f"; there is {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}" if names else ""
 
 
-def _whole_numbers(value: Any) -> Any:
-    """As people write them: a weight of 2, not 2.0."""
+def _tidy(value: Any, field: str = "") -> Any:
+    """A weight of 2, not 2.0, as people write it; and the order of a map, which a message does not keep, by name."""
     if isinstance(value, dict):
-        return {key: _whole_numbers(inner) for key, inner in value.items()}
+        pairs = sorted(value.items()) if field in _MAPS else value.items()
+        return {key: _tidy(inner, key) for key, inner in pairs}
     if isinstance(value, list):
-        return [_whole_numbers(inner) for inner in value]
+        return [_tidy(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

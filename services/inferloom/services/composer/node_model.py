@@ -15,7 +15,7 @@ from grpc import StatusCode
 from inferloom.clients.tensors import Buffer
 from inferloom.mesh.call import Call, Handler
 from inferloom.mesh.catalog import Model, Repeat
-from inferloom.mesh.errors import InvalidInput, NoReplica, ReplicaError
+from inferloom.mesh.errors import InvalidInput, ReplicaError
 from inferloom.mesh.oip import MODEL_INFER, pb
 from inferloom.mesh.resilience.budget import RetryBudget
 from inferloom.services.composer.run import Frame
@@ -73,7 +73,7 @@ class ModelCallee:
     ) -> None:
         self.label = f"model '{model}'" if not version else f"model '{model}' version {version}"
         self.model = model
-        self._version = version
+        self.version = version
         self._models = models
         self._call = models.call
         request = pb.ModelInferRequest(model_name=model, model_version=version)
@@ -85,17 +85,22 @@ class ModelCallee:
 
     async def call(self, tensors: Mapping[str, Tensor], frame: Frame, deadline: float) -> Mapping[str, Tensor]:
         """Its outputs. Raises what the router raises."""
-        key = tuple([(name, tensor[0], tensor[1]) for name, tensor in tensors.items()])
-        head = self._heads.get(key) or self._head(key)
-        parts: list[Buffer] = [head, frame.parameters, self._end]
-        for tensor in tensors.values():
-            raw = tensor[2]
-            parts += (_RAW, _varint(len(raw)), raw)
-        reply = await self._call(Call(self.model, self._version, _PATH, b"".join(parts), frame.metadata, deadline))
+        payload = self.payload(tensors, frame.parameters)
+        reply = await self._call(Call(self.model, self.version, _PATH, payload, frame.metadata, deadline))
         try:
             return from_response(_parse(reply.payload))
         except InvalidInput as error:
             raise ReplicaError(StatusCode.INTERNAL, f"its answer cannot be read: {error}") from None
+
+    def payload(self, tensors: Mapping[str, Tensor], parameters: bytes) -> bytes:
+        """The request. `parameters` are the caller's, serialised."""
+        key = tuple([(name, tensor[0], tensor[1]) for name, tensor in tensors.items()])
+        head = self._heads.get(key) or self._head(key)
+        parts: list[Buffer] = [head, parameters, self._end]
+        for tensor in tensors.values():
+            raw = tensor[2]
+            parts += (_RAW, _varint(len(raw)), raw)
+        return b"".join(parts)
 
     def repeatable(self) -> bool:
         """Whether it may be asked once more although it may have begun."""
@@ -106,11 +111,6 @@ class ModelCallee:
         """Take the price of one more call from the model's retry budget."""
         budget = self._models.budget(self.model)
         return budget is not None and budget.spend(now)
-
-    def check(self) -> None:
-        """Raises NoReplica where the catalog has no such model."""
-        if self._models.model(self.model) is None:
-            raise NoReplica("it is not in the catalog")
 
     def _head(self, key: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
         request = pb.ModelInferRequest()

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
-from inferloom.clients.metadata import TensorSpec
-from inferloom.mesh.call import Metadata
 from inferloom.mesh.catalog import Kind, Repeat
 from inferloom.mesh.clock import Clock
-from inferloom.mesh.errors import DeadlineExceeded, InvalidInput, Unsupported
+from inferloom.mesh.errors import InvalidInput, Unsupported
 from inferloom.mesh.oip import pb
 from inferloom.services.answerer import Description
 from inferloom.services.composer.plan import Plan
 from inferloom.services.composer.run import Frame, execute
 from inferloom.services.context import CallContext
 from inferloom.services.signature import Signature
-from inferloom.services.tensor import Tensor, Tensors, from_request
+from inferloom.services.tensor import Tensor, Tensors, from_request, to_response
 from inferloom.services.typed import Types
 
 __all__ = ["Pipeline"]
@@ -45,7 +43,7 @@ class Pipeline:
         self._clock = clock
         self._text = text
         self._inputs = {spec.name: (spec, slot) for spec, slot, _ in plan.inputs}
-        self._wanted = {name: slot for name, slot in plan.outputs}
+        self._wanted = dict(plan.outputs)
 
     @property
     def max_batch_size(self) -> int:
@@ -59,6 +57,7 @@ class Pipeline:
             InvalidInput: a tensor is missing, unknown, or of another type or shape; or an output is not one of its.
             InferloomError: of a node; names pipeline, node and model.
         """
+        self._answers_once()
         outputs = self._asked(request)
         frame = self._frame(from_request(request), context, self._parameters(request))
         await self._run(frame)
@@ -74,6 +73,7 @@ class Pipeline:
         return response
 
     async def call_json(self, body: bytes, context: CallContext) -> bytes:
+        self._answers_once()
         tensors = self._types.tensors_of(self._types.arguments_json(body))
         frame = self._frame(tensors, context, b"")
         await self._run(frame)
@@ -81,15 +81,33 @@ class Pipeline:
         return self._types.result_json(self._types.value_of(found))
 
     async def stream(self, request: Any, context: CallContext) -> AsyncIterator[Any]:
-        raise Unsupported(f"pipeline '{self.name}' answers once: use ModelInfer")
-        yield
+        """ModelInferResponses, where its last step streams; else Unsupported."""
+        frame = self._frame(from_request(request), context, self._parameters(request))
+        async with aclosing(self._answers(frame)) as answers:
+            async for found in answers:
+                yield to_response(found.items(), self.name, self.version, request.id)
 
     async def stream_json(self, body: bytes, context: CallContext) -> AsyncIterator[bytes]:
-        raise Unsupported(f"pipeline '{self.name}' answers once")
-        yield b""
+        frame = self._frame(self._types.tensors_of(self._types.arguments_json(body)), context, b"")
+        async with aclosing(self._answers(frame)) as answers:
+            async for found in answers:
+                yield self._types.result_json(self._types.value_of(found))
+
+    async def _answers(self, frame: Frame) -> AsyncGenerator[dict[str, Tensor]]:
+        stream = self.plan.stream
+        if stream is None:
+            raise Unsupported(f"pipeline '{self.name}' answers once: use ModelInfer")
+        await self._run(frame)
+        async with aclosing(stream.answers(frame)) as answers:
+            async for found in answers:
+                yield found
 
     def describe(self) -> Description:
         return self._types.description(self._text)
+
+    def _answers_once(self) -> None:
+        if self.plan.stream is not None:
+            raise Unsupported(f"pipeline '{self.name}' streams its answers: use ModelStreamInfer")
 
     async def _run(self, frame: Frame) -> None:
         whole = self.plan.whole
@@ -152,4 +170,6 @@ class Pipeline:
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     if shape == wanted or not wanted:  # (): any
         return True
+    if wanted == (1,):  # a single value may come as one of a batch
+        return all(size == 1 for size in shape)
     return len(shape) == len(wanted) and all(want in (-1, size) for size, want in zip(shape, wanted, strict=True))

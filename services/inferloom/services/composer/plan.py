@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from inferloom.clients.metadata import TensorSpec
 from inferloom.services.composer.build import Builder
-from inferloom.services.composer.checked import Checked, CheckedNode
+from inferloom.services.composer.checked import Checked
 from inferloom.services.composer.node_batched import BatchedNode
+from inferloom.services.composer.node_stream import StreamStep
 from inferloom.services.composer.run import Node, Segment
 from inferloom.services.composer.runtime import Runtime, Unit
 from inferloom.services.composer.units import depth, units_of
@@ -34,7 +35,7 @@ class Plan:
     segment: Segment
     units: tuple[Unit, ...]
     whole: BatchedNode | None = None  # the one unit that the pipeline is
-    stream: CheckedNode | None = None
+    stream: StreamStep | None = None  # comes after all others
     timeout: float | None = None  # seconds
     models: frozenset[str] = field(default_factory=frozenset)
 
@@ -85,7 +86,7 @@ def compiled(checked: Checked, runtime: Runtime) -> Plan:
         segment=segment,
         units=tuple(builder.units),
         whole=whole,
-        stream=stream,
+        stream=builder.stream(stream) if stream is not None else None,
         timeout=checked.timeout,
         models=frozenset(builder.models),
     )

@@ -83,6 +83,12 @@ class Frame:
         self.done = bytearray()
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
+    def copy(self, metadata: Metadata) -> Frame:
+        """Another run from what is there now: what happens in it is not seen here."""
+        other = Frame(self.segment, list(self.values), self.deadline, metadata, self.parameters)
+        other.done, other.rows, other.shared = bytearray(self.done), self.rows, self.shared
+        return other
+
     async def need(self, places: Iterable[int]) -> None:
         """Return when these nodes have run. Raises what the first of them to fail raised."""
         done = self.done

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from inferloom.mesh.clock import SYSTEM, Clock
+from inferloom.mesh.router.router import Router
 from inferloom.services.composer.checked import Checked, CheckedNode
 from inferloom.services.composer.node_batched import BatchedNode
 from inferloom.services.composer.node_model import Models
@@ -32,6 +33,7 @@ class Runtime:
     Attributes:
         facts: of a model, as they are now.
         splitter: makes the chooser of a Route by shares.
+        router: opens streams; None: there are none.
     """
 
     models: Models
@@ -39,6 +41,7 @@ class Runtime:
     facts: Callable[[str], Facts]
     pools: Pools
     splitter: Callable[[Checked, CheckedNode], Chooser]
+    router: Router | None = None
     clock: Clock = SYSTEM
     batching: bool = True
 

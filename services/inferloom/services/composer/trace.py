@@ -6,6 +6,7 @@ assigned to. A call that is used only as a member of an ensemble or as an arm is
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ def traced(declaration: Any) -> Traced:
     finally:
         recorder.reset(token)
     graph = graph_pb2.Graph(name=declaration.name, types=types.reference)
-    graph.description = (function.__doc__ or "").strip().partition("\n\n")[0]
+    graph.description = " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
     if declaration.timeout:
         graph.timeout = duration(declaration.timeout)
     graph.inputs.extend(types.inputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from types import FunctionType
-from typing import Any, get_origin
+from typing import Any
 
 from inferloom.clients.metadata import TensorSpec
 from inferloom.mesh.errors import ConfigError, InvalidInput
@@ -111,7 +111,7 @@ def _open(function: Callable[..., Any]) -> bool:
     answer = function.__annotations__.get("return", Outputs)
     if isinstance(answer, str):  # `from __future__ import annotations`
         return answer.rpartition(".")[2] == "Outputs" or answer.partition("[")[0] in ("dict", "Any")
-    return answer in (Outputs, Any, dict) or get_origin(answer) is dict
+    return answer in (Outputs, Any, dict) or getattr(answer, "__origin__", None) is dict
 
 
 def _closed(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,8 +5,8 @@ Balancing, retries, health and the trace are those of any call in the mesh; dead
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Self, TypeVar, final
 
@@ -100,17 +100,19 @@ class Handle(Generic[R_co]):
             return traced
         return Pending(lambda: self._answer(positional, inputs), self.name)
 
-    async def stream(self, *positional: Any, **inputs: Any) -> AsyncIterator[Any]:
+    async def stream(self, *positional: Any, **inputs: Any) -> AsyncGenerator[Any]:
         """The answers of one that gives any number of them, as they come."""
         self._only_in_pipelines()
         positional, inputs = await resolved(positional), await resolved(inputs)
         function = replacement(self.name)
         if function is not None:
-            async for answer in function.stream(positional, inputs):
-                yield self._replaced_answer(answer)
+            async with aclosing(function.stream(positional, inputs)) as answers:
+                async for answer in answers:
+                    yield self._replaced_answer(answer)
             return
-        async for answer in self._stream(positional, inputs):
-            yield answer
+        async with aclosing(self._stream(positional, inputs)) as answers:
+            async for answer in answers:
+                yield answer
 
     def options(
         self,
@@ -159,7 +161,7 @@ class Handle(Generic[R_co]):
             timeout=self.settings.timeout,
         )
 
-    def _stream(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> AsyncIterator[Any]:
+    def _stream(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> AsyncGenerator[Any]:
         return the_caller().stream(
             self.name,
             self._named(positional, inputs),

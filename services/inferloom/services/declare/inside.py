@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -91,7 +91,7 @@ class RouterCaller:
         metadata: Mapping[str, Any] | None = None,
         outputs: Sequence[str] = (),
         parameters: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[InferResult]:
+    ) -> AsyncGenerator[InferResult]:
         """One request and its answers as they come. What fails before them is tried elsewhere, where that is safe."""
         seconds = remaining(timeout, self._router.policy(model).longest, self._clock)
         deadline = self._clock.now() + seconds
@@ -153,7 +153,7 @@ class RouterCaller:
             async with asyncio.timeout(seconds):
                 return await self._signatures.get(model, version, self._fetch)
         except TimeoutError:
-            raise DeadlineExceeded(f"no answer from {model} within {seconds:g} s") from None
+            raise DeadlineExceeded(f"no answer from {model} within {round(seconds, 3):g} s") from None
 
     async def _fetch(self, model: str, version: str) -> ModelMetadata:
         timeout = self._router.policy(model).timeout
@@ -198,4 +198,4 @@ def _typed(error: InferloomError, model: str, seconds: float) -> InferloomError:
     if error.code is StatusCode.UNIMPLEMENTED and "decoupled" in str(error):
         return Unsupported(f"{model} gives any number of answers per request: use stream(...)")
     status: Any = _Status(error)
-    return error_of(status, model=model, address=f"'{model}'", timeout=seconds)
+    return error_of(status, model=model, address=f"'{model}'", timeout=round(seconds, 3))

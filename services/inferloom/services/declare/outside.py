@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,7 +69,7 @@ class LocalCaller:
         metadata: Mapping[str, Any] | None = None,
         outputs: Sequence[str] = (),
         parameters: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[InferResult]:
+    ) -> AsyncGenerator[InferResult]:
         seconds = remaining(timeout, TIMEOUT, self._clock)
         stream = self._connected().stream(
             model, inputs, version=version, timeout=seconds, metadata=inherited(metadata), outputs=outputs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,7 +40,7 @@ class Replacement:
         answer = self._begun(positional, inputs)
         return await answer if inspect.isawaitable(answer) else answer
 
-    async def stream(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> AsyncIterator[Any]:
+    async def stream(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> AsyncGenerator[Any]:
         """The answers of a generator function, async or not."""
         answers = self._begun(positional, inputs)
         if hasattr(answers, "__aiter__"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
@@ -107,9 +108,10 @@ class TypedHandle(Handle[R_co], Generic[R_co]):
     async def _once(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
         return self._value(await super()._once(positional, inputs))
 
-    async def _stream(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> AsyncIterator[Any]:
-        async for answer in super()._stream(positional, inputs):
-            yield self._value(answer)
+    async def _stream(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> AsyncGenerator[Any]:
+        async with aclosing(super()._stream(positional, inputs)) as answers:
+            async for answer in answers:
+                yield self._value(answer)
 
     def _value(self, answer: Any) -> Any:
         tensors = {name: Tensor.of(array, answer.datatypes[name], name) for name, array in answer.items()}
@@ -244,7 +246,7 @@ class _Decorator:
     @overload
     def __call__(self, target: Callable[P, Coroutine[Any, Any, R]], /) -> Service[P, R]: ...
     @overload
-    def __call__(self, target: Callable[P, AsyncIterator[R]], /) -> Service[P, R]: ...
+    def __call__(self, target: Callable[P, AsyncIterator[R]], /) -> Service[P, list[R]]: ...
     def __call__(self, target: Any, /) -> Any:
         return _declared(target, **self._options)
 
@@ -258,7 +260,7 @@ def service(target: type[Any], /) -> Service[..., Any]: ...
 @overload
 def service(target: Callable[P, Coroutine[Any, Any, R]], /) -> Service[P, R]: ...
 @overload
-def service(target: Callable[P, AsyncIterator[R]], /) -> Service[P, R]: ...
+def service(target: Callable[P, AsyncIterator[R]], /) -> Service[P, list[R]]: ...
 @overload
 def service(*, asgi: Any, name: str = ..., replicas: int = ..., cpus: int = ..., gpus: int = ...,
     version: str | int = ..., max_ongoing: int = ..., env: Mapping[str, str] | None = ...,
@@ -349,7 +351,7 @@ def _declared(
         raise ConfigError(
             f"{caller_place()}: @service stands before a class or an async function, not before {target!r}"
         )
-    place = place_of(target) if target is not None else caller_place()
+    place = place_of(target) if inspect.isfunction(target) else caller_place()
     if target is None and not callable(asgi):
         raise ConfigError(f"{place}: asgi= is an ASGI application, not a {type(asgi).__name__}")
     if target is not None and asgi is not None:

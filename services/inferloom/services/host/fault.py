@@ -44,7 +44,7 @@ def inside(error: InferloomError) -> InferloomError:
 
 
 def stack_text(error: BaseException) -> str:
-    """Its stack from the user's own frames on, as Python prints it: without the values in it, which may be anybody's secret."""
+    """Its stack from the user's own frames on, as Python prints it: without values, which may be anybody's secret."""
     frames = error.__traceback__
     while frames is not None and frames.tb_next is not None and _is_ours(frames):
         frames = frames.tb_next

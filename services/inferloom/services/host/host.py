@@ -83,6 +83,7 @@ class Host:
         self._leaving: dict[str, Answerer] = {}  # no longer served, and still answered until routers know
         self._refusals: dict[str, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._caller: RouterCaller | None = None
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
         self._status = 0
@@ -127,7 +128,8 @@ class Host:
         try:
             await self._code.load()
             await self.router.start()
-            set_caller(RouterCaller(self.router))
+            self._caller = RouterCaller(self.router)
+            set_caller(self._caller)
             self.address = await self._server.start(self._config.address, self._config.option)
             self._base = replace(self._base, port=self.address.port, check=str(self._advertised))
             known = [r.generation for r in self._registry.catalog.replicas() if r.id == self._config.id]
@@ -170,7 +172,8 @@ class Host:
             self._pipelines = Pipelines(self._registry, self.router, lambda: self._code.steps, self._publish)
             await self._pipelines.start()
         await self._code.start()
-        await self._registrations.settle(REGISTRY_TIMEOUT)
+        while not await self._registrations.settle(REGISTRY_TIMEOUT):
+            log.warning("the registry does not take this host's records yet")
         self.ready.set()
 
     async def _until_drained(self) -> None:
@@ -269,6 +272,8 @@ class Host:
         await self._server.close()
         await self._code.close(self._config.grace)
         self._work.close()
-        await self.router.close()
         set_caller(None)
+        if self._caller is not None:
+            await self._caller.close()
+        await self.router.close()
         self._watchdog.stop()

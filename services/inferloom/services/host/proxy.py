@@ -6,7 +6,6 @@ both ways.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterable
 
 import aiohttp
@@ -16,22 +15,30 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from inferloom.mesh.call import Call, Outcome, verdict
-from inferloom.mesh.errors import InferloomError, ModelNotFound, Unsupported
+from inferloom.mesh.errors import DeadlineExceeded, InferloomError, NoReplica, ReplicaError, Unsupported
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.group import Group
 from inferloom.mesh.router.router import Router
-from inferloom.services.host.http_context import HOP_BY_HOP, timeout_of
+from inferloom.services.typed.http_errors import error_response
+from inferloom.services.typed.http_headers import timeout_of
 
 __all__ = ["Mounts"]
 
 CONNECT = 1.0  # seconds for a connection to a replica
 SPARE = 1.0  # seconds beyond the request's own: the application answers 504 itself
-_STATUS = {
-    StatusCode.NOT_FOUND: 404,
-    StatusCode.UNIMPLEMENTED: 404,
-    StatusCode.UNAVAILABLE: 503,
-    StatusCode.INVALID_ARGUMENT: 400,
-}
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)  # RFC 9110, 7.6.1
 
 
 class Mounts:
@@ -58,8 +65,7 @@ class Mounts:
                 raise Unsupported(f"'{name}' is no HTTP application; call it as POST /v1/{name}")
             return await self._pass_on(request, group, tail)
         except InferloomError as error:
-            status = 404 if isinstance(error, ModelNotFound) else _STATUS.get(error.code, 500)
-            return _problem(status, str(error))
+            return error_response(error)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -67,14 +73,14 @@ class Mounts:
 
     async def _pass_on(self, request: web.Request, group: Group, tail: str) -> web.StreamResponse:
         clock = self._router.clock
-        headers = {key.lower(): value for key, value in request.headers.items()}
-        seconds = timeout_of(headers)
+        policy = group.policy
+        seconds = min(timeout_of(request.headers) or policy.timeout, policy.longest)
         call = Call(group.model.name, "", "", b"", (), clock.now() + seconds)
         tried: list[Endpoint] = []
         while True:
             endpoint = group.choose(call, clock.now(), tried)
             if endpoint in tried:
-                return _problem(503, group.explain(clock.now()))
+                raise NoReplica(group.explain(clock.now()))
             answer = await self._attempt(request, endpoint, tail, seconds)
             if answer is not None:
                 return answer
@@ -111,8 +117,10 @@ class Mounts:
             late = isinstance(error, TimeoutError)
             code = StatusCode.DEADLINE_EXCEEDED if late else StatusCode.UNAVAILABLE
             lost = not late
-            what = "did not answer in time" if late else "broke the connection"
-            return _problem(504 if late else 502, f"'{endpoint.replica.model}' {what}")
+            name = endpoint.replica.model
+            if late:
+                raise DeadlineExceeded(f"'{name}' did not answer within {seconds:g} s") from None
+            raise ReplicaError(code, f"the connection to '{name}' broke before it answered") from None
         finally:
             seconds_taken = now() - began
             judged = verdict(Outcome(code, seconds_taken, lost=lost))
@@ -171,7 +179,3 @@ def _passed(headers: Iterable[tuple[str, str]], connection: str) -> list[tuple[s
     """All but those that are about one connection (RFC 9110, 7.6.1)."""
     named = {each.strip().lower() for each in connection.split(",")}
     return [(key, value) for key, value in headers if key.lower() not in HOP_BY_HOP and key.lower() not in named]
-
-
-def _problem(status: int, text: str) -> web.Response:
-    return web.Response(status=status, text=json.dumps({"error": text}) + "\n", content_type="application/json")

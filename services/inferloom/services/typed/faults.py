@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from inferloom.mesh.errors import InvalidInput
 from inferloom.services.typed.arrays import MISFIT
 
-__all__ = ["invalid", "meant"]
+__all__ = ["invalid", "meant", "shown"]
 
 MOST = 5  # faults told at once
+LONGEST = 2000  # characters of a message: a status has room for 8 KiB
 _UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 _MISSING = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
 
@@ -29,7 +30,14 @@ def invalid(error: ValidationError, known: Sequence[str] = (), where: str = "") 
     told = [_one(fault, known, where) for fault in faults[:MOST]]
     if len(faults) > MOST:
         told.append(f"and {len(faults) - MOST} more")
-    return InvalidInput("; ".join(told))
+    message = "; ".join(told)
+    return InvalidInput(message if len(message) <= LONGEST else message[: LONGEST - 3] + "...")
+
+
+def shown(name: str) -> str:
+    """A name that a caller chose, fit for one line of a message."""
+    text = name if name.isprintable() else repr(name)[1:-1]
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -58,7 +66,7 @@ def _one(fault: Any, known: Sequence[str], where: str) -> str:
 def _path(location: tuple[int | str, ...]) -> str:
     text = ""
     for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{shown(step)}" if text else shown(step)
     return text
 
 

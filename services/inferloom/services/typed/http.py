@@ -74,7 +74,7 @@ class HttpFace:
         """
         check_free(address, option)
         self._guard = Guard(address, self._origins)
-        app = web.Application(middlewares=[web.middleware(self._answer_errors)], client_max_size=self._max_body)
+        app = web.Application(middlewares=[self._answer_errors], client_max_size=self._max_body)
         app.router.add_get("/", self._get_root)
         app.router.add_post("/v1/{target}", self._post_call)
         app.router.add_get("/openapi.json", self._get_openapi)
@@ -91,6 +91,7 @@ class HttpFace:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             assert self._guard is not None
@@ -186,6 +187,8 @@ class HttpFace:
 
     def _mount(self, request: web.Request) -> Mount:
         name = request.match_info["name"]
+        if name == "v1":
+            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
         model = self._router.pool.catalog.models.get(name)
         mount = self._mounts.get(name) or self._mounts.get(ANY)
         served = model is not None and model.kind is Kind.SERVICE and any(r.http_port > 0 for r in model.replicas)
@@ -197,7 +200,7 @@ class HttpFace:
 async def _body(request: web.Request) -> bytes:
     """The JSON, not read; an object without fields where there is no body. InvalidInput for another content type."""
     body = await request.read()
-    if not body and "Content-Type" not in request.headers:
+    if not body:
         return b"{}"
     kind = request.content_type
     if kind != "application/json" and not kind.endswith("+json"):

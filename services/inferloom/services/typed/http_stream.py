@@ -12,6 +12,7 @@ from grpc import StatusCode
 from inferloom.mesh.call import Call, Metadata, Outcome, Verdict, verdict
 from inferloom.mesh.errors import DeadlineExceeded, ReplicaError
 from inferloom.mesh.oip import CALL, TYPED
+from inferloom.mesh.router.live_split import aimed
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.wire import with_string
 
@@ -28,6 +29,9 @@ async def answers(router: Router, call: Call) -> AsyncGenerator[bytes, None]:
         InferloomError: the replica's own error as ReplicaError; DeadlineExceeded; NoReplica; ModelNotFound.
     """
     now, clock = router.clock.now(), router.clock
+    turn = None if call.version else router.splitting.turn(call.model, call.metadata, None)
+    if turn is not None:
+        call = aimed(call, turn.arm)
     router.admission.take(len(call.payload))
     try:
         group = router.pool.group(call.model)
@@ -59,6 +63,7 @@ async def answers(router: Router, call: Call) -> AsyncGenerator[bytes, None]:
                 permit.done(Verdict.SUCCESS, clock.now())
                 yield message
         except TimeoutError:
+            code = StatusCode.DEADLINE_EXCEEDED
             late = clock.now() >= call.deadline
             why = "the deadline passed" if late else f"'{call.model}' was silent for {idle:.0f} s"
             raise DeadlineExceeded(why) from None
@@ -78,6 +83,10 @@ async def answers(router: Router, call: Call) -> AsyncGenerator[bytes, None]:
             judged = verdict(Outcome(code, ended - now, lost=lost))
             permit.done(judged, ended)
             endpoint.load.done(judged, ended - now, ended)
+            if turn is not None:
+                ending = code.name if code is not None else "CANCELLED"
+                router.splitting.count(turn, ending, ended - now)
+                router.splitting.expose(turn, "", call.metadata, (), ending, now)
     finally:
         router.admission.give(len(call.payload))
 

@@ -13,7 +13,7 @@ from inferloom.clients.metadata import TensorSpec
 from inferloom.mesh.errors import InvalidInput
 from inferloom.services.tensor import Tensor, Tensors
 from inferloom.services.typed.codec import Codec
-from inferloom.services.typed.faults import invalid, meant
+from inferloom.services.typed.faults import invalid, meant, shown
 from inferloom.services.typed.json_adapter import JsonAdapter, record
 
 __all__ = ["Input", "Inputs"]
@@ -90,7 +90,7 @@ class Inputs:
         return schema
 
     def _unknown(self, name: str) -> InvalidInput:
-        return InvalidInput(f"no input '{name}'{meant(name, self._names)}; {self._takes()}")
+        return InvalidInput(f"no input '{shown(name)}'{meant(name, self._names)}; {self._takes()}")
 
     def _takes(self) -> str:
         return f"{self._where} takes {', '.join(str(each.spec) for each in self._inputs.values()) or 'nothing'}"

@@ -49,7 +49,7 @@ class JsonAdapter:
         schema = self._adapter.core_schema
         self._validator = SchemaValidator(schema, _CORE)
         self._serializer = SchemaSerializer(_amended(schema), _CORE)
-        # A model's own word on further fields stands; where none has one, they are refused everywhere.
+        # A type's own word that further fields may pass stands; where none says so, they are refused everywhere.
         self._extra: Any = None if _decided(schema) else "forbid"
 
     def read(self, data: bytes) -> Any:
@@ -107,12 +107,13 @@ def _amended(schema: Any) -> Any:
 
 
 def _decided(schema: Any) -> bool:
-    """Whether a pydantic model in it says itself what becomes of unknown fields."""
+    """Whether a type in it says itself that unknown fields are let pass."""
     if isinstance(schema, (list, tuple)):
         return any(_decided(each) for each in schema)
     if not isinstance(schema, dict):
         return False
-    if schema.get("type") == "model" and "extra" in schema["cls"].model_config:
+    said = (schema.get("extra_behavior"), schema.get("extra_fields_behavior"))
+    if "allow" in said or "ignore" in said:
         return True
     return any(_decided(value) for key, value in schema.items() if key != "metadata")
 

@@ -13,7 +13,7 @@ from inferloom.services.answerer import Description
 from inferloom.services.signature import Signature
 from inferloom.services.tensor import Tensor, Tensors
 from inferloom.services.typed.codec import ONE, sizes
-from inferloom.services.typed.faults import meant
+from inferloom.services.typed.faults import meant, shown
 from inferloom.services.typed.nested import Misfit, fits, from_lists, lists_schema, to_lists
 
 __all__ = ["TensorTypes", "tensor_types"]
@@ -49,7 +49,7 @@ class TensorTypes:
                 )
         for name in tensors:
             if name not in self._inputs:
-                raise InvalidInput(f"no input '{name}'{meant(name, self._inputs)}; {self._takes()}")
+                raise InvalidInput(f"no input '{shown(name)}'{meant(name, self._inputs)}; {self._takes()}")
         return dict(tensors)
 
     def result(self, value: Any) -> list[tuple[str, Tensor]]:
@@ -73,7 +73,8 @@ class TensorTypes:
             except Misfit as misfit:
                 faults.append(f"{name}{misfit.path}: {misfit.what}")
         faults += [
-            f"{name}: is not known{meant(name, self._inputs)}; {self._takes()}" for name in given.keys() - self._inputs
+            f"{shown(name)}: is not known{meant(name, self._inputs)}; {self._takes()}"
+            for name in given.keys() - self._inputs
         ]
         if faults:
             more = [f"and {len(faults) - MOST} more"] if len(faults) > MOST else []

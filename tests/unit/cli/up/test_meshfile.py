@@ -98,8 +98,8 @@ MISTAKES = {
     "no spec": ("- kind: model\n  name: iris\n", "mesh.yaml:1: a document needs 'spec'"),
     "an empty spec": (model(""), "mesh.yaml:3: model 'iris' must be a mapping with the keys source, versions,"),
     "an unknown kind": (
-        "- {kind: pipeline, name: a, spec: {}}\n",
-        "mesh.yaml:1: unknown kind 'pipeline'; known are mesh, model",
+        "- {kind: policy, name: a, spec: {}}\n",
+        "mesh.yaml:1: unknown kind 'policy'; known are mesh, model, service, app, pipeline, split",
     ),
     "a wrong name": (model("{source: iris.onnx}", "a/b"), "mesh.yaml:2: 'a/b' is no name: 1 to 128 letters"),
     "a name of dots": (model("{source: iris.onnx}", "'..'"), "mesh.yaml:2: '..' is no name"),

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from inferloom.cli.up.documents import ModelSpec, VersionSpec
-from inferloom.cli.up.ready import LoadFailed, TooSlow, missing, wait_until_served
-from inferloom.mesh.catalog import Model, Replica, State
+from inferloom.cli.up.ready import LoadFailed, TooSlow, missing, missing_service, wait_until_served
+from inferloom.cli.up.service_spec import ServiceSpec, ServiceVersion
+from inferloom.mesh.catalog import Catalog, Kind, Model, Replica, State
 from inferloom.mesh.registry.memory import MemoryRegistry
 
 FILE = Path("/models/iris.onnx")
@@ -42,7 +43,7 @@ async def wait(*replicas: Replica, trouble: Mapping[str, str] | None = None) -> 
     registry, said = MemoryRegistry(), list[str]()
     for one in replicas:
         await registry.register(one)
-    await wait_until_served(registry, {"iris": SPEC}, lambda: trouble or {}, said.append, 0.0)
+    await wait_until_served(registry, {("model", "iris"): SPEC.to_json()}, lambda: trouble or {}, said.append, 0.0)
     return said
 
 
@@ -63,3 +64,44 @@ async def test_so_does_a_sidecar_that_cannot_start() -> None:
 async def test_when_the_time_is_over_it_says_what_is_missing() -> None:
     with pytest.raises(TooSlow, match="not ready after 0 s: iris 1/2"):
         await wait(BOTH)
+
+
+READ = ServiceSpec("Read", {"1": ServiceVersion(Path("/a/app.py"), 2)})
+HOSTED = Replica("Read", "a", "h", 1, versions=("1",), kind=Kind.SERVICE)
+
+
+def test_a_service_needs_all_its_replicas() -> None:
+    found = missing_service(READ, Catalog.build([HOSTED]))
+    assert found is not None
+    assert found.what == "Read 1/2"
+    assert missing_service(READ, Catalog.build([HOSTED, replace(HOSTED, id="b")])) is None
+
+
+def test_a_service_without_a_default_method_is_known_by_the_others() -> None:
+    methods = [replace(HOSTED, model="Read.one", id=key) for key in ("a", "b")]
+    assert missing_service(READ, Catalog.build([*methods, replace(HOSTED, model="Reader")])) is None
+
+
+def test_each_version_of_a_service_is_waited_for() -> None:
+    both = replace(READ, versions={**READ.versions, "2": ServiceVersion(Path("/a/new.py"))})
+    old = [HOSTED, replace(HOSTED, id="b")]
+    found = missing_service(both, Catalog.build(old))
+    assert found is not None
+    assert found.what == "Read 0/1"
+    assert missing_service(both, Catalog.build([*old, replace(HOSTED, id="c", versions=("2",))])) is None
+
+
+async def test_a_services_problem_ends_the_waiting_and_names_it() -> None:
+    registry = MemoryRegistry()
+    await registry.register(replace(HOSTED, state=State.STARTING, problem="resource db: no such table"))
+    with pytest.raises(LoadFailed, match=r"^Read: resource db: no such table$"):
+        await wait_until_served(registry, {("service", "Read"): READ.to_json()}, dict, lambda text: None, 0.0)
+
+
+async def test_pipelines_are_waited_for_and_splits_are_not() -> None:
+    registry = MemoryRegistry()
+    wanted = {("pipeline", "digits"): {"nodes": []}, ("split", "iris"): {"arms": []}}
+    with pytest.raises(TooSlow, match="not ready after 0 s: digits;"):
+        await wait_until_served(registry, wanted, dict, lambda text: None, 0.0)
+    await registry.register(Replica("digits", "a", "h", 1, versions=("1",), kind=Kind.PIPELINE))
+    await wait_until_served(registry, wanted, dict, lambda text: None, 0.0)

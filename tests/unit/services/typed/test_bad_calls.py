@@ -123,6 +123,17 @@ def test_of_many_faults_five_are_told() -> None:
     assert str(error.value).count("; ") == 5
 
 
+def test_a_name_that_a_caller_chose_cannot_swell_or_break_the_message() -> None:
+    with pytest.raises(InvalidInput) as error:
+        TYPES.arguments_json(b'{"png":"","pixels":[],"' + b"x" * 100_000 + b'":1,"a\\nb":2}')
+    assert str(error.value).startswith(
+        "x" * 57 + "...: is not known; Buy takes png, pixels, items; a\\nb: is not known"
+    )
+    with pytest.raises(InvalidInput) as error:
+        TYPES.arguments({"png": PNG, "pixels": PIXELS, "y" * 100_000: PNG})
+    assert len(str(error.value)) < 200
+
+
 def test_a_model_that_says_itself_what_becomes_of_further_fields_is_left_its_word() -> None:
     def f(one: Loose) -> int:
         return 1

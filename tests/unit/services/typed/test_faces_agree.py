@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -102,6 +102,7 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
+@settings(max_examples=100, deadline=None)
 @given(ALL)
 def test_a_value_is_the_same_through_tensors_and_through_json(value: All) -> None:
     by_tensors = TYPES.value_of(dict(TYPES.result(value)))
@@ -110,6 +111,7 @@ def test_a_value_is_the_same_through_tensors_and_through_json(value: All) -> Non
     assert same(by_tensors, by_json)
 
 
+@settings(max_examples=100, deadline=None)
 @given(ALL)
 def test_both_faces_answer_the_same_call_alike(value: All) -> None:
     arguments = dict(vars(value))
@@ -119,6 +121,7 @@ def test_both_faces_answer_the_same_call_alike(value: All) -> None:
     assert TYPES.result_json(echo(**by_tensors)) == TYPES.result_json(echo(**by_json))
 
 
+@settings(max_examples=100, deadline=None)
 @given(ALL)
 def test_what_is_written_is_json_by_the_book(value: All) -> None:
     def refuse(constant: str) -> None:
@@ -128,6 +131,7 @@ def test_what_is_written_is_json_by_the_book(value: All) -> None:
 
 
 @pytest.mark.parametrize("datatype", NUMERIC)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_tensors_of_every_datatype_come_back_from_nested_lists(datatype: str, data: st.DataObject) -> None:
     sizes = data.draw(arrays.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3))
@@ -140,6 +144,7 @@ def test_tensors_of_every_datatype_come_back_from_nested_lists(datatype: str, da
     assert np.array_equal(back, array, equal_nan=array.dtype.kind == "f")
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=8), min_size=1, max_size=5))
 def test_bytes_of_a_tensor_come_back_whether_they_are_text_or_not(elements: list[bytes]) -> None:
     array = np.empty(len(elements), dtype=object)
