@@ -3,15 +3,15 @@
 VENV := .venv/bin
 PROTOS := $(wildcard protos/inferloom/v1/*.proto)
 
-.PHONY: help setup demo test unit lint gen bench clean
+.PHONY: help setup demo test unit lint gen bench bench-peers clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: ## virtual environment, pins and the Triton runtime (in the user's cache)
 	@scripts/setup
 
-demo: setup ## handwritten digits through the mesh, with one Triton killed and one frozen on the way
+demo: setup ## handwritten digits through the mesh: models, a vote, shares and a mirror, with one Triton killed and one frozen
 	@$(VENV)/python examples/digits/demo.py
 
 test: ## all tests, on real Triton and Consul
@@ -37,6 +37,10 @@ gen: ## the Python code of the protos
 bench: ## requests per second, CPU and memory beside yardsticks
 	@scripts/setup bench
 	$(VENV)/python -m bench
+
+bench-peers: ## the same pipeline and ensemble through Ray Serve, which gets an environment of its own (half a gigabyte)
+	@scripts/setup bench
+	$(VENV)/python -m bench.peers
 
 clean: ## what the targets above have made here (not the user's cache)
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from demo_load import Load
 from demo_mesh import DemoMesh
+from demo_pipelines import pipelines
 
 HERE = Path(__file__).parent
 CLASSIFIERS = ("forest", "svm", "mlp")
@@ -29,10 +30,11 @@ async def main() -> int:
         say(f"The mesh answers at {mesh.address}.\n")
         await mesh.show()
         same = await accuracy(mesh)
+        voted = await pipelines(mesh, np.load(HERE / "heldout.npz"), say)
         whole = await incidents(mesh)
         await mesh.show()
         await tell(mesh)
-    if not (same and whole):
+    if not (same and voted and whole):
         say("\nFAILED: see above.")
         return 1
     say("\nAll labels identical, no request failed.")
@@ -65,7 +67,7 @@ async def incidents(mesh: DemoMesh) -> bool:
     """One Triton killed, later one frozen, under constant load that includes the model that takes a second."""
     heldout = np.load(HERE / "heldout.npz")
     replicas = sorted(await mesh.replicas("digits-slow"))
-    say("\nConstant load on all four models; then one Triton is killed, and later one is frozen.")
+    say("\nConstant load on all four models and on the vote; then one Triton is killed, and later one is frozen.")
     load = Load(mesh.client, heldout["pixels"])
     async with load:
         await asyncio.sleep(CALM)
@@ -76,6 +78,7 @@ async def incidents(mesh: DemoMesh) -> bool:
     retried = await mesh.retried()
     say(f"\n  requests sent {load.sent}, failed {len(load.failures)}, retried {retried}")
     say(f"  slowest request {load.slowest:.1f} s, 99th percentile {load.percentile(0.99) * 1e3:.0f} ms")
+    say(f"  votes {load.votes}, of which {load.incomplete} went without a late or failed member")
     for failure in load.failures[:5]:
         say(f"  failed: {failure}")
     return load.sent > 0 and not load.failures

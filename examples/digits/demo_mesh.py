@@ -19,6 +19,7 @@ from inferloom.v1 import mesh_pb2_grpc
 
 START = 420.0  # seconds until it must be ready; the first time the Triton runtime is installed
 PATIENCE = 120.0  # seconds for a replica to go or to come back
+SETTLE = 5.0  # seconds for mirrored requests that are still on their way
 LOOK = 0.05  # seconds between looks
 
 
@@ -120,6 +121,19 @@ class DemoMesh:
                 return loop.time()
             await asyncio.sleep(LOOK)
         raise RuntimeError(f"{replica} did not {'come back' if serving else 'go'} within {PATIENCE:.0f} s")
+
+    async def agreement(self, split: str, wanted: int) -> tuple[int, int]:
+        """(agreed, compared) of the mirror arm of a split, once `wanted` requests have been compared or `SETTLE` is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLE
+        while True:
+            figures = await self._stub.SplitFigures(pb.SplitFiguresRequest(name=split))
+            of = [arm.compared for arm in figures.arms if arm.mirror]
+            agreed = sum(mirror.agreed for mirror in of)
+            compared = agreed + sum(mirror.differed for mirror in of)
+            if compared >= wanted or loop.time() > deadline:
+                return agreed, compared
+            await asyncio.sleep(LOOK)
 
     async def retried(self) -> int:
         """Retries so far, from the router's metrics."""

@@ -171,7 +171,7 @@ MESH_FILES = [
     _mesh(
         "An unknown kind",
         _IRIS.replace("model", "modle"),
-        "shop/mesh.yaml:1: unknown kind 'modle'; known are mesh, model",
+        "shop/mesh.yaml:1: unknown kind 'modle'; known are mesh, model, service, app, pipeline, split",
     ),
     _mesh(
         "A model file that is not there",
@@ -285,7 +285,7 @@ STARTING = [
     Mistake(
         "An option that there is not",
         "inferloom up iris.onnx --replica 2",
-        "No such option: --replica (Possible options: --grpc, --replicas): see inferloom up --help",
+        "No such option: --replica (Possible options: --grpc, --reload, --replicas): see inferloom up --help",
     ),
     Mistake(
         "A command that there is not",
@@ -415,8 +415,67 @@ CALLING = [
     ),
 ]
 
+
+def _app(what: str, text: str, says: str, options: str = "") -> Mistake:
+    return Mistake(what, f"inferloom up app.py{options}", says, files={"app.py": text, "iris.onnx": "=iris.onnx"})
+
+
+_READ = """\
+from inferloom.sdk import service
+
+
+@service
+class Read:
+    async def predict(self, text: str) -> str:
+        return text
+"""
+SERVICES = [
+    _app(
+        "A module that is not installed",
+        "from inferloom.sdk import service\nimport pandsa\n",
+        "app.py:2: ModuleNotFoundError: No module named 'pandsa'",
+    ),
+    _app(
+        "A handle whose file is not there",
+        "from inferloom.sdk import model, service\n\niris = model('iris', source='irsi.onnx')\n"
+        + _READ.partition("\n\n\n")[2],
+        "HERE/app.py: model('iris', source='irsi.onnx'): there is no file 'HERE/irsi.onnx'; did you mean 'HERE/iris.onnx'?",
+    ),
+    _app(
+        "A file that declares nothing",
+        "from inferloom.sdk import service\n\nprint('hello')\n",
+        "'app.py' declares no @service and no @pipeline, and is no model either: 'app.py' is no model: one public class with "
+        "a method predict is needed, and it has none",
+    ),
+    _app(
+        "An option of model files",
+        _READ,
+        "--as is for a model file; app.py declares its services itself",
+        " --as read",
+    ),
+    Mistake(
+        "A service that its file does not declare",
+        "inferloom up shop",
+        "shop/mesh.yaml:3: service 'Raed': HERE/shop/app.py declares no such service; did you mean 'Read'?",
+        files={
+            "shop/mesh.yaml": "- kind: service\n  name: Raed\n  spec: {source: app.py}\n",
+            "shop/app.py": _READ,
+        },
+    ),
+    Mistake(
+        "A field that a pipeline's graph does not have",
+        "inferloom up shop",
+        "shop/mesh.yaml:3: pipeline 'kinds': outpust: unknown; did you mean 'outputs'?",
+        files={
+            "shop/mesh.yaml": "- kind: pipeline\n  name: kinds\n  spec: {inputs: [], nodes: [], outpust: []}\n",
+        },
+    ),
+]
+
+
 SECTIONS = {
     "Model files": MODEL_FILES,
+    "Services and pipelines": SERVICES,
     "mesh.yaml": MESH_FILES,
     "Starting": STARTING,
     "Changing a running mesh": CHANGING,
@@ -451,7 +510,7 @@ def _entry(mistake: Mistake) -> str:
     before = "".join(f"{key}={value} " for key, value in mistake.environ.items())
     lines = [f"**{mistake.what}**" + (f" (exit status {mistake.status})" if mistake.status != 2 else ""), "", "```"]
     for name, text in mistake.files.items():
-        if name.endswith("mesh.yaml") and isinstance(text, str):
+        if name.endswith(("mesh.yaml", "app.py")) and isinstance(text, str):
             lines += [f"# {name}", text.rstrip("\n").replace("\t", "<TAB>")]
     lines += [f"$ {before}{mistake.command}", f"inferloom: {shown(mistake.says)}", "```", ""]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from tests.support.apps import CLASSIFY, SIZES, app, ask_until, call, hosts, iris, kind_of, post, served
 from tests.support.up import DATA, Home, Up, wait_for
 
+README = Path(__file__).parents[2] / "README.md"
 PROMISED = 2.0  # seconds from writing a file to its new answer
 BACK = 15.0  # seconds until a process that was killed serves again
 
@@ -139,6 +141,27 @@ def test_a_killed_host_is_replaced(up: Up) -> None:
     wait_for(lambda: [p.pid for p in hosts(up)] not in ([], [host.pid]), BACK)
     served(up, "Classify", BACK)
     assert iris(up) == "setosa"
+
+
+def test_a_host_killed_while_its_file_is_broken_is_back_when_the_file_is_mended(up: Up, folder: Path) -> None:
+    app(folder, "import (\n" + CLASSIFY)
+    wait_for(lambda: "app.py:1: SyntaxError" in up.err, 10)
+    (host,) = hosts(up)
+    host.kill()
+    host.wait(5)
+    wait_for(lambda: not up.replicas("Classify"), 10)
+    app(folder)
+    served(up, "Classify", BACK)
+    assert iris(up) == "setosa"
+
+
+def test_the_service_of_the_readme_works_as_it_is_shown(home: Home, tmp_path: Path) -> None:
+    section = README.read_text().partition("## Services and pipelines")[2].partition("\n## ")[0]
+    (text,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (line,) = re.findall(r"^    (curl .*)$", section, re.MULTILINE)
+    with home.up(app(tmp_path, text)) as up:
+        asked = home.shell(line.replace("127.0.0.1:8080", up.http))
+        assert (asked.status, asked.out) == (0, "0"), str(asked)
 
 
 def test_a_service_that_asks_for_replicas_cpus_or_an_environment_has_processes_of_its_own(

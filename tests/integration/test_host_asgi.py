@@ -209,10 +209,8 @@ async def test_its_lifespan_is_that_of_the_host(face: Face) -> None:
 
 async def test_answers_and_bodies_stream(face: Face) -> None:
     loop = asyncio.get_running_loop()
-    times = []
     async with face.session.get(face.url("count")) as answer:
-        async for _ in answer.content:
-            times.append(loop.time())
+        times = [loop.time() async for _ in answer.content]
     assert len(times) == 5
     assert times[-1] - times[0] > 0.3
 
@@ -254,7 +252,9 @@ async def test_background_tasks_go_on_after_the_answer(face: Face) -> None:
 async def test_it_is_ready_like_a_model_and_says_that_it_is_http(face: Face) -> None:
     async with stub(face.mesh.address) as oip:
         assert (await oip.ModelReady(pb.ModelReadyRequest(name="Api"))).ready
-        with pytest.raises(grpc.aio.AioRpcError, match=r"'Api' is an HTTP application: send HTTP requests to /Api/") as e:
+        with pytest.raises(
+            grpc.aio.AioRpcError, match=r"'Api' is an HTTP application: send HTTP requests to /Api/"
+        ) as e:
             await oip.ModelInfer(infer_request("Api", x=[1.0]))
         assert e.value.code() is grpc.StatusCode.UNIMPLEMENTED
 

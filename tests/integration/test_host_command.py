@@ -19,6 +19,7 @@ APP = """
 
     from inferloom.sdk import model, service
 
+    print("imported")
     iris = model("iris", source="models/iris.onnx")
 
 
@@ -102,7 +103,10 @@ async def test_a_method_without_types_is_refused_with_its_place(tmp_path: Path) 
 async def test_wrong_options_are_one_line(tmp_path: Path) -> None:
     app = str(write_app(tmp_path / "shop.py", APP))
     for argv, message in (
-        (["host", app, "--registry", "static:", "--only", "Shap"], "shop.py: there is no service 'Shap'; did you mean Shop?"),
+        (
+            ["host", app, "--registry", "static:", "--only", "Shap"],
+            "shop.py: there is no service 'Shap'; did you mean Shop?",
+        ),
         (["host", str(tmp_path / "none.py")], f"{tmp_path / 'none.py'}: there is no such file"),
         (["host"], "give a file with services, or --pipelines"),
         (["host", "no.such.module"], "no.such.module: it is no file, and no module that can be imported"),

@@ -182,20 +182,23 @@ async def test_old_resources_and_instances_are_closed_once_replaced(app: Path) -
         assert sys.modules["reloads"].pool.value == ["open"]
 
 
-async def test_a_drained_host_fails_no_call(app: Path, tmp_path: Path) -> None:
-    async with running_mesh() as mesh, client(mesh.address) as caller:
-        async with running_host(mesh.registry, app, replica_id="stays"):
-            await eventually(lambda: "Says" in mesh.router.pool.groups)
+async def test_a_drained_host_fails_no_call(app: Path) -> None:
+    async with (
+        running_mesh() as mesh,
+        client(mesh.address) as caller,
+        running_host(mesh.registry, app, replica_id="stays"),
+    ):
+        await eventually(lambda: "Says" in mesh.router.pool.groups)
 
-            async def send(_: int) -> None:
-                await says(caller, 0.05)
+        async def send(_: int) -> None:
+            await says(caller, 0.05)
 
-            async with Load(send, 8) as load:
-                await _second(mesh, app, load)
-                await load.until(lambda: len(mesh.registry.catalog.models["Says"].replicas) == 1)
+        async with Load(send, 8) as load:
+            await _second(mesh, app, load)
+            await load.until(lambda: len(mesh.registry.catalog.models["Says"].replicas) == 1)
 
-            assert load.failures == []
-            assert load.answered > 50
+        assert load.failures == []
+        assert load.answered > 50
 
 
 async def _second(mesh: Mesh, app: Path, load: Load) -> None:

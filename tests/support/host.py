@@ -104,8 +104,10 @@ async def host_process(
     try:
         line = b""
         if wait:
-            line = await asyncio.wait_for(process.stdout.readline(), 60)
-            assert line.startswith(b"ready "), f"{line!r}\n{log.read_text()}"
+            async with asyncio.timeout(60):
+                while not line.startswith(b"ready "):  # the file may print as well
+                    line = await process.stdout.readline()
+                    assert line, log.read_text()
         yield HostProcess(process, log, line.decode().strip())
     finally:
         with suppress(ProcessLookupError):

@@ -81,11 +81,11 @@ def ingress(stages: Sequence[Any], wait_s: float | None) -> Any:
             name, x = request.model_name, rows_of(request)
             return answered(request, await (self._three(x) if name.startswith("three") else self._four(x)))
 
-        @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=wait_s or 0.0, max_concurrent_batches=3)
+        @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=wait_s or 0.0, max_concurrent_batches=1)
         async def _three(self, rows: list[Rows]) -> list[Rows]:
             return list(np.split(await self._run("three", np.concatenate(rows)), len(rows)))
 
-        @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=wait_s or 0.0, max_concurrent_batches=3)
+        @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=wait_s or 0.0, max_concurrent_batches=1)
         async def _four(self, rows: list[Rows]) -> list[Rows]:
             return list(np.split(await self._run("four", np.concatenate(rows)), len(rows)))
 

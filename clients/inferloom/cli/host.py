@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import redirect_stdout
 
 from inferloom.cli.registry import open_registry
 from inferloom.cli.signals import stop_requested
@@ -68,7 +69,8 @@ def describe_app(source: str) -> str:
     """
     from inferloom.services.host.describe import describe
 
-    return describe(source)
+    with redirect_stdout(sys.stderr):  # what the file prints is no JSON
+        return describe(source)
 
 
 async def _say_ready(host: Host, admin: str) -> None:

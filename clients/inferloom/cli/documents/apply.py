@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from inferloom.cli.documents.checking import findings_of
@@ -17,6 +19,7 @@ from inferloom.mesh.registry.remote import RemoteRegistry
 
 __all__ = ["apply", "check"]
 
+PATIENCE = 10.0  # seconds until new pipelines should be served
 ORDER = (KIND, SERVICE, APP, PIPELINE)  # what is called before what calls it; then what shares requests out
 
 
@@ -67,6 +70,7 @@ async def apply(path: Path, *, mesh: str | None, token: str | None) -> bool:
             return False
         for key in sorted(file.documents, key=lambda key: ORDER.index(key[0]) if key[0] in ORDER else len(ORDER)):
             await _write(key, file, registry)
+        await _answered([name for kind, name in file.documents if kind == PIPELINE], registry)
     return True
 
 
@@ -76,11 +80,32 @@ async def _write(key: DocumentKey, file: Written, registry: RemoteRegistry) -> N
     before = present.spec if present is not None else None
     spec = settled(kind, name, file.documents[key], before)
     if present is not None and before == spec:
-        print(f"{kind} {name}: unchanged (version {present.version})")
+        if kind != APP:
+            print(f"{kind} {name}: unchanged (version {present.version})")
         return
     expected = present.version if present is not None else 0
     document = await registry.documents.put(kind, name, spec, expected_version=expected, author=author())
     print(f"{kind} {name}: {'changed, version' if before is not None else 'new, version'} {document.version}")
+
+
+async def _answered(pipelines: list[str], registry: RemoteRegistry) -> None:
+    """Wait until new pipelines are served, so that the next command may call them; say which are not, and why."""
+    waiting = dict.fromkeys(pipelines, "no host runs pipelines: `inferloom host --pipelines` does")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            async for catalog in registry.watch():
+                for name in tuple(waiting):
+                    model = catalog.models.get(name)
+                    if model is not None and model.ready:
+                        del waiting[name]
+                    elif model is not None:
+                        waiting[name] = next(
+                            (each.problem for each in model.replicas if each.problem), "it is starting"
+                        )
+                if not waiting:
+                    return
+    for name, why in waiting.items():
+        print(f"inferloom: pipeline {name} is not served yet: {why}", file=sys.stderr)
 
 
 def _complained(findings: list[str]) -> bool:

@@ -41,7 +41,7 @@ async def rollback(kind: str, name: str, version: int | None, *, mesh: str | Non
         if kind == PIPELINE:
             label = f"version {version}"
             findings = await check_pipelines(
-                {name: wanted.spec}, {}, frozenset(), lambda _: label, registry, state.token
+                {name: wanted.spec}, {}, frozenset(), lambda *_: label, registry, state.token
             )
             for finding in findings:
                 print(f"inferloom: {finding}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from inferloom.mesh.registry.base import DocumentKey, Spec
 from inferloom.mesh.registry.remote import RemoteRegistry
 from inferloom.services.composer.check import Known, check
 from inferloom.services.composer.cycles import steps_of
+from inferloom.services.composer.findings import Finding
 from inferloom.services.composer.graph import graph_from
 from inferloom.services.declare.step import StepDeclaration
 from inferloom.services.signature import Signature
@@ -44,7 +45,7 @@ async def check_pipelines(
     pipelines: Mapping[str, Spec],
     beside: Mapping[DocumentKey, Spec],
     sources: frozenset[Path],
-    place: Any,
+    place: Callable[[DocumentKey, str], str],
     registry: RemoteRegistry,
     token: str | None,
 ) -> list[str]:
@@ -53,7 +54,7 @@ async def check_pipelines(
     Args:
         beside: documents that are to be written with them.
         sources: Python files that their functions are in; those that the mesh knows are looked for there as well.
-        place: a document's key -> "file:line".
+        place: a document's key and a node's name -> "file:line".
     """
     if not pipelines:
         return []
@@ -75,7 +76,9 @@ async def check_pipelines(
     served = await _served(sorted(callees), registry.address, token)
     checks = _Checks(graphs, others, declared, served, registry.catalog, frozenset(_names(beside)))
     return [
-        f"{place((PIPELINE, name))}: pipeline '{name}': {text}" for name in graphs for text in checks.findings(name)
+        f"{place((PIPELINE, name), finding.node)}: pipeline '{name}': {finding}"
+        for name in graphs
+        for finding in checks.findings(name)
     ]
 
 
@@ -91,8 +94,9 @@ class _Checks:
     names: frozenset[str]
     done: dict[str, Any] = field(default_factory=dict)
 
-    def findings(self, name: str) -> list[str]:
-        return [str(finding) for finding in self._checked(name).findings]
+    def findings(self, name: str) -> Sequence[Finding]:
+        found: Sequence[Finding] = self._checked(name).findings
+        return found
 
     def _checked(self, name: str) -> Any:
         if name not in self.done:

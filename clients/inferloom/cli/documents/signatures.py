@@ -21,7 +21,7 @@ from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.errors import InferloomError, InvalidInput
 from inferloom.services.signature import Signature
 
-__all__ = ["Declared", "ask_signatures"]
+__all__ = ["Declared", "ask_signatures", "declared", "told"]
 
 PATIENCE = 120.0  # seconds that importing may take
 
@@ -58,11 +58,14 @@ async def ask_signatures(files: Sequence[Path]) -> Declared:
         lines = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
         raise InvalidInput(lines[-1] if lines else f"{files[0]}: it does not import")
     found = json.loads(out.decode().splitlines()[-1])  # the last line: the files may print as they are imported
+    return declared(found)
+
+
+def declared(found: Mapping[str, Any]) -> Declared:
+    """From what `told` made of them."""
     steps = {
-        reference: {**{key: value for key, value in entry.items() if key != "signature"},
-                    "signature": _signature(entry["signature"])}
-        for reference, entry in found["steps"].items()
-    }  # fmt: skip
+        reference: {**entry, "signature": _signature(entry["signature"])} for reference, entry in found["steps"].items()
+    }
     services = {name: _signature(entry) for name, entry in found["services"].items()}
     return Declared(steps, services, {name: Repeat(word) for name, word in found["repeat"].items()})
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from inferloom.cli.up.describe import Describe, describe
 from inferloom.cli.up.documents import SPLIT
 from inferloom.cli.up.expand import expand
@@ -25,17 +27,21 @@ class Written:
 
     Attributes:
         documents: by kind and name, as they are stored.
-        places: "file:line" of those that stand in the file themselves.
+        places: of those that stand in the file themselves, where their specs are.
         sources: Python files whose steps the pipelines may name.
     """
 
     file: Path
     documents: Mapping[DocumentKey, Spec]
-    places: Mapping[DocumentKey, str]
+    places: Mapping[DocumentKey, Located]
     sources: frozenset[Path]
 
-    def place(self, key: DocumentKey) -> str:
-        return self.places.get(key, str(self.file))
+    def place(self, key: DocumentKey, node: str = "") -> str:
+        """ "file:line" of a document, or of a node in it."""
+        where = self.places.get(key)
+        if where is None:
+            return str(self.file)
+        return (_node(where, node) or where).place
 
 
 async def written(path: Path, host: str = "", ask: Describe = describe) -> Written:
@@ -57,7 +63,7 @@ async def written(path: Path, host: str = "", ask: Describe = describe) -> Writt
     described = {source: await ask(source) for source in sorted(file.sources)}
     documents = expand(file, described, host)
     steps = {step for pipeline in file.pipelines.values() for step in pipeline.steps}
-    return Written(path, documents, {key: where.place for key, where in _places(file).items()}, file.sources | steps)
+    return Written(path, documents, _places(file), file.sources | steps)
 
 
 def _places(file: MeshFile) -> dict[DocumentKey, Located]:
@@ -66,6 +72,21 @@ def _places(file: MeshFile) -> dict[DocumentKey, Located]:
         **{("pipeline", name): entry.where for name, entry in file.pipelines.items()},
         **{(SPLIT, name): entry.where for name, entry in file.splits.items()},
     }
+
+
+def _node(where: Located, name: str) -> Located | None:
+    """Where a node of a pipeline is written: `nodes` is a list, or a mapping by name."""
+    nodes = _value(where.node, "nodes")
+    if isinstance(nodes, yaml.MappingNode):
+        return next((Located(where.file, key) for key, _ in nodes.value if key.value == name), None)
+    items = nodes.value if isinstance(nodes, yaml.SequenceNode) else []
+    found = (item for item in items if getattr(_value(item, "name"), "value", None) == name)
+    return next((Located(where.file, item) for item in found), None)
+
+
+def _value(node: yaml.Node, key: str) -> yaml.Node | None:
+    entries = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for name, value in entries if name.value == key), None)
 
 
 def _splits(path: Path) -> MeshFile | None:

@@ -109,7 +109,7 @@ async def _folder(source: Path, replicas: int, gpus: int, ask: Describe) -> Decl
     served = {*(path.resolve() for path in found.values()), *apps, *brought}
     left_out = tuple(path.name for path in paths if path.resolve() not in served)
     if not found and not apps:
-        has = f" (it has {', '.join(left_out[:8])})" if left_out else " (it is empty)"
+        has = f"; it has {', '.join(left_out[:5])}" + (", ..." if len(left_out) > 5 else "") if left_out else ""
         raise InvalidInput(
             f"folder '{source}' has no mesh.yaml and no model file{has}; `inferloom up model.onnx` serves a file"
         )

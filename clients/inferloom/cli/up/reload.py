@@ -124,9 +124,9 @@ class Reload:
             return
         self._kick()
         await self._put(origin.documents, documents)
-        origin.declared, origin.documents = found, documents
-        if origin is self._origins[0]:
+        if origin is self._origins[0] and documents != origin.documents:
             self._changed(documents)
+        origin.declared, origin.documents = found, documents
         self._tell("")
 
     async def _put(self, before: Wanted, after: Wanted) -> None:

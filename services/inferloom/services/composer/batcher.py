@@ -18,9 +18,7 @@ from inferloom.mesh.errors import DeadlineExceeded
 __all__ = ["Batcher", "Member", "Timer", "call_at"]
 
 
-import os
-ROUNDS = int(os.environ.get("R","16"))  # of the event loop, at most, before a batch goes out
-QUIET = int(os.environ.get("Q","2"))
+ROUNDS = 16  # of the event loop, at most, before a batch goes out
 
 
 class Timer(Protocol):
@@ -49,14 +47,16 @@ class Member(Generic[T]):
         load: what is to be done.
         rows: how many rows that is.
         deadline: absolute; ends this caller's wait, and nobody else's.
+        where: for the message when it does.
     """
 
-    __slots__ = ("_batch", "deadline", "future", "load", "rows")
+    __slots__ = ("_batch", "deadline", "future", "load", "rows", "where")
 
-    def __init__(self, load: T, rows: int, deadline: float) -> None:
+    def __init__(self, load: T, rows: int, deadline: float, where: str) -> None:
         self.load = load
         self.rows = rows
         self.deadline = deadline
+        self.where = where
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._batch: _Batch[T] | None = None
 
@@ -70,7 +70,7 @@ class Member(Generic[T]):
             self.future.set_exception(error)
 
     def expire(self) -> None:
-        self.done(DeadlineExceeded("the deadline passed"))
+        self.done(DeadlineExceeded(f"{self.where}: the deadline passed"))
 
 
 class _Batch(Generic[T]):
@@ -173,15 +173,11 @@ class Batcher(Generic[T]):
 
         Nothing is waited for: on an idle system it is one round, some microseconds.
         """
-        quiet, before = 0, -1
         for _ in range(ROUNDS):
-            if self._waiting >= self.most:
-                return
-            quiet = quiet + 1 if self._waiting == before else 0
-            if quiet == QUIET:
-                return
             before = self._waiting
             await asyncio.sleep(0)
+            if self._waiting == before or self._waiting >= self.most:
+                return
 
     async def _one(self, members: list[Member[T]], task: asyncio.Task[None]) -> None:
         batch = _Batch(members, task)

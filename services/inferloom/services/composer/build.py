@@ -31,6 +31,7 @@ class Builder:
     def __init__(self, checked: Checked, runtime: Runtime) -> None:
         self.checked = checked
         self.runtime = runtime
+        self.batches: set[str] = set()  # nodes that are part of a unit, as the plan has decided
         self.models: set[str] = set()
         self.units: list[Unit] = []
         self.where = f"pipeline '{checked.graph.name}'"
@@ -223,7 +224,7 @@ class Builder:
         """A member's or an arm's: batched by itself where the node it belongs to is not."""
         node = self._step(name, use, outputs, {})
         alone = use.step.WhichOneof("runs") != "pass" and self.runtime.batching and self._batchable_use(use)
-        if not alone or self.batchable(parent):
+        if not alone or parent in self.batches:
             return node
         segment = Segment([node], [0], [False])
         return self._batched(name, segment, (), [use], [slot for _, slot in outputs], set())

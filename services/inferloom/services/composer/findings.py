@@ -29,11 +29,12 @@ class Finding:
 class Findings:
     """Collects them while a graph is walked."""
 
-    places: Mapping[str, str] = field(default_factory=dict)  # node -> "file:line"
+    places: Mapping[str, str] = field(default_factory=dict)  # "file:line" as `trace.Traced` has them
     found: list[Finding] = field(default_factory=list)
 
     def add(self, node: str, path: str, text: str) -> None:
-        finding = Finding(node, path, text, self.places.get(node, ""))
+        part = ".".join((node, *path.split(".")[:2]))  # NODE.members.NAME has a line of its own
+        finding = Finding(node, path, text, self.places.get(part) or self.places.get(node, ""))
         if finding not in self.found:
             self.found.append(finding)
 

@@ -7,6 +7,7 @@ whatever was written comes back the same way, and equal graphs are equal documen
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -127,7 +128,8 @@ def _fits_one(value: Any, field: Any, path: str) -> None:
         if field.type == FieldDescriptor.TYPE_UINT32:
             _needs(value, 0 <= value < 2**32, path, "a whole number from 0")
     else:
-        _needs(value, isinstance(value, int | float) and not isinstance(value, bool), path, "a number")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        _needs(value, number and math.isfinite(value), path, "a number")
 
 
 def _needs(value: Any, right: bool, path: str, wanted: str) -> None:

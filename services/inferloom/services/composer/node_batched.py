@@ -84,7 +84,7 @@ class BatchedNode:
             frame.parameters,
             self._kept(frame.metadata),
         )
-        await self.batcher.submit(key, Member(frame, rows, frame.deadline))
+        await self.batcher.submit(key, Member(frame, rows, frame.deadline, self._where))
 
     def _kept(self, metadata: Metadata) -> Metadata:
         """What decides about splits: requests that differ in it are never joined."""

@@ -125,11 +125,12 @@ class _Gathering:
             if running:
                 await asyncio.gather(*running, return_exceptions=True)
         gone = self.answered.keys() | self.failed.keys()
-        self.late += [member.name for member in ensemble.members if member.name not in gone]
+        running_still = [member.name for member in ensemble.members if member.name not in gone]
         if len(self.answered) < ensemble.quorum:
-            if all(error is None for error in self.failed.values()) and not self.late:
+            if all(error is None for error in self.failed.values()):
                 return []
-            raise self._lost()
+            raise self._lost(running_still)
+        self.late += running_still
         found = self.answered
         return [Answer(m.name, found[m.name], m.weight) for m in ensemble.members if m.name in found]
 
@@ -169,7 +170,8 @@ class _Gathering:
     def _look(self) -> None:
         """Whether it is settled: all have answered, a quorum is lost, or there is one and the wait is over."""
         have, quorum = len(self.answered), self._ensemble.quorum
-        if not self.left or have + self.left < quorum or (self._over and have >= quorum):
+        lost = have + self.left < quorum and any(error is not None for error in self.failed.values())
+        if not self.left or lost or (self._over and have >= quorum):
             self._end()
 
     def _end_of_wait(self) -> None:
@@ -183,7 +185,7 @@ class _Gathering:
             else:
                 self._settled.set_exception(error)
 
-    def _lost(self) -> InferloomError:
+    def _lost(self, cancelled: list[str]) -> InferloomError:
         ensemble = self._ensemble
         errors = [error for error in self.failed.values() if error is not None]
         if errors and (not ensemble.told or all(error.code is _THEIRS for error in errors)):
@@ -191,6 +193,8 @@ class _Gathering:
         parts = [f"answered {', '.join(self.answered) or 'nobody'}"]
         if self.late:
             parts.append(f"late {', '.join(self.late)}")
+        if cancelled:
+            parts.append(f"cancelled {', '.join(cancelled)}")
         for name, error in self.failed.items():
             if name not in self.late:
                 parts.append(f"failed {name} ({error or 'skipped'})")

@@ -64,6 +64,7 @@ def compiled(checked: Checked, runtime: Runtime) -> Plan:
     if stream is not None:
         wanted += sorted(stream.needs)
     groups, batched = _grouped(order, builder, wanted)
+    builder.batches.update(name for name in order if batched[name])
     place = {name: number for number, group in enumerate(groups) for name in group}
     made: list[Node] = []
     for group in groups:

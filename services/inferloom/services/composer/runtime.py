@@ -56,6 +56,10 @@ class Unit:
     depth: int  # calls one after the other
 
     def refresh(self, runtime: Runtime) -> None:
-        """Allow as many batches as the models behind can work on: each stage of the unit can be busy with another one."""
+        """Allow as many batches as the models behind can work on: each stage of the unit can be busy with another one.
+
+        Stages that call the same model share its instances; there one more batch hides the way between two calls.
+        """
         width = min((runtime.facts(model).width for model in self.models), default=self.cpus)
-        self.node.batcher.allowed = max(1, width) * max(1, self.depth)
+        stages = min(self.depth, len(self.models) + 1) if self.models else self.depth
+        self.node.batcher.allowed = max(1, width) * max(1, stages)

@@ -13,6 +13,8 @@ from typing import Any, Generic, NoReturn, Self, TypeVar, cast
 
 import structlog
 
+from inferloom.mesh.errors import InferloomError
+
 __all__ = ["Pending", "resolved", "scope"]
 
 log = structlog.get_logger(__name__)
@@ -25,30 +27,42 @@ _kept: set[asyncio.Task[Any]] = set()  # the loop itself keeps only weak referen
 class Pending(Awaitable[T_co], Generic[T_co]):
     """An answer that is on its way, or one output of it (`out.label`, `out["label"]`).
 
-    Made in a running event loop it has begun already; otherwise it begins when it is awaited. One who awaits it and is
-    cancelled takes the call with him, unless somebody else waits for it too.
+    Made in a running event loop it begins as a task of its own, in the loop's next turn. Awaited before that, as in
+    `await digits(x)`, it runs in the task that awaits it, which is quicker; without a loop it begins when it is awaited.
+    One who awaits it and is cancelled takes the call along, unless it is a task and somebody else waits for it too.
 
     Args:
         begin: makes the coroutine of the call; called once.
         what: the call, for messages.
     """
 
-    __slots__ = ("_begin", "_seen", "_task", "_waiting", "_what")
+    __slots__ = ("_begin", "_ended", "_outcome", "_runner", "_seen", "_soon", "_task", "_waiting", "_what")
 
     def __init__(self, begin: Callable[[], Coroutine[Any, Any, T_co]], what: str) -> None:
         self._begin = begin
         self._what = what
         self._task: asyncio.Task[T_co] | None = None
+        self._runner: asyncio.Task[Any] | None = None  # who awaited it before it was a task
+        self._outcome: tuple[T_co] | BaseException | None = None  # of what ran in the runner
+        self._ended: asyncio.Future[None] | None = None  # others who wait for the runner
         self._waiting = 0
         self._seen = False  # somebody got the outcome
+        self._soon: asyncio.Handle | None = None
         try:
-            asyncio.get_running_loop()
+            self._soon = asyncio.get_running_loop().call_soon(self._start)
         except RuntimeError:
             return
-        self._start()
+        calls = _scope.get()
+        if calls is not None:
+            calls.add(self)
 
     def __await__(self) -> Generator[Any, None, T_co]:
-        return self._outcome().__await__()
+        self._seen = True
+        if self._task is not None:
+            return self._of_task(self._task).__await__()
+        if self._runner is not None:
+            return self._of_runner().__await__()
+        return self._here().__await__()
 
     def __getattr__(self, name: str) -> Any:
         """That output of the answer, on its way too."""
@@ -60,7 +74,10 @@ class Pending(Awaitable[T_co], Generic[T_co]):
         return _Output(self, name, lambda answer, key: answer[key])
 
     def __repr__(self) -> str:
-        state = "not begun" if self._task is None else "done" if self._task.done() else "under way"
+        if self._task is None:
+            state = "not begun" if self._runner is None else "under way" if self._outcome is None else "done"
+        else:
+            state = "done" if self._task.done() else "under way"
         return f"<Pending {self._what}: {state}>"
 
     def _unresolved(self, *_: Any) -> NoReturn:
@@ -68,21 +85,53 @@ class Pending(Awaitable[T_co], Generic[T_co]):
 
     __bool__ = __iter__ = __len__ = __array__ = __float__ = __int__ = _unresolved
 
-    def _start(self) -> asyncio.Task[T_co]:
-        task = self._task
-        if task is None:
-            task = self._task = asyncio.create_task(self._begin(), name=self._what)
-            _kept.add(task)
-            task.add_done_callback(_forget)
-            calls = _scope.get()
-            if calls is not None:
-                calls.add(self)
-        return task
+    def _start(self) -> None:
+        self._task = task = asyncio.create_task(self._begin(), name=self._what)
+        _kept.add(task)
+        task.add_done_callback(_forget)
 
-    async def _outcome(self) -> T_co:
-        task = self._start()
+    def _leave(self) -> None:
+        """The scope has ended: nothing is begun any more, and what is under way is cancelled."""
+        if self._soon is not None:
+            self._soon.cancel()
+        task, runner = self._task, self._runner
+        if runner is not None:
+            if self._outcome is None and runner is not asyncio.current_task():
+                runner.cancel()
+        elif task is not None and not task.done():
+            task.cancel()
+        elif task is not None and not self._seen and not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("a call that nobody awaited failed", call=self._what, error=str(error))
+
+    async def _here(self) -> T_co:
+        if self._soon is not None:
+            self._soon.cancel()
+        self._runner = asyncio.current_task()
+        try:
+            answer = await self._begin()
+            self._outcome = (answer,)
+            return answer
+        except BaseException as error:
+            self._outcome = error
+            raise
+        finally:
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_result(None)
+
+    async def _of_runner(self) -> T_co:
+        if self._outcome is None:
+            if self._ended is None:
+                self._ended = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._ended)
+        if isinstance(self._outcome, asyncio.CancelledError):
+            raise InferloomError(f"the call of {self._what} was cancelled by who had awaited it first")
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        assert self._outcome is not None
+        return self._outcome[0]
+
+    async def _of_task(self, task: asyncio.Task[T_co]) -> T_co:
         self._waiting += 1
-        self._seen = True
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -138,13 +187,7 @@ class scope:  # noqa: N801 - used as a function: `with scope():`
         if self._token is not None:
             _scope.reset(self._token)
         for call in self._calls or ():
-            task = call._task
-            if task is None:
-                continue
-            if not task.done():
-                task.cancel()
-            elif not call._seen and not task.cancelled() and (error := task.exception()) is not None:
-                log.warning("a call that nobody awaited failed", call=call._what, error=str(error))
+            call._leave()
         self._calls = None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overlo
 from inferloom.mesh.errors import ConfigError
 from inferloom.services.declare.options import check_name, seconds
 from inferloom.services.declare.place import place_of
-from inferloom.services.declare.service import TypedHandle
+from inferloom.services.declare.typed_handle import TypedHandle
 
 if TYPE_CHECKING:
     from inferloom.services.typed import Types

@@ -82,8 +82,8 @@ class Code:
     async def start(self) -> None:
         """Start its services; again and again where one does not start, since what it needs may come yet."""
         pause = FIRST
-        while self.app is not None and self._running is None:
-            instances = Instances(self.app, self.services, self._work, self._config.advertise)
+        while self.app is not None and not self._has_run():
+            instances = Instances(self.app, self.services, self._work, self._config.address.host)
             try:
                 await instances.start()
             except ConfigError as error:
@@ -91,14 +91,17 @@ class Code:
                 await self._wait(pause)
                 pause = min(2 * pause, MOST)
             else:
-                self._swap(instances)
+                if self._has_run():  # a reload was quicker
+                    await _close(instances, self._config.grace)
+                else:
+                    self._swap(instances)
 
     async def reload(self) -> None:
         """Import it anew and swap it in. Where that fails the old code goes on, and `problem` says why."""
         assert self._loader is not None
         try:
             app = await self._load(self._loader)
-            instances = Instances(app, chosen(app, self._config), self._work, self._config.advertise)
+            instances = Instances(app, chosen(app, self._config), self._work, self._config.address.host)
             await instances.start()
         except ConfigError as error:
             log.error("not reloaded: the old code goes on", problem=str(error))
@@ -147,6 +150,9 @@ class Code:
             return await asyncio.to_thread(loader.load, self._checked)
         finally:
             self._files.see(loader.files())
+
+    def _has_run(self) -> bool:
+        return self._running is not None
 
     def _checked(self, module: ModuleType) -> App:
         """What it declares, and that all of it can be served; raises ConfigError."""

@@ -83,6 +83,7 @@ class Host:
         self._leaving: dict[str, Answerer] = {}  # no longer served, and still answered until routers know
         self._refusals: dict[str, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._failures: list[BaseException] = []
         self._caller: RouterCaller | None = None
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
@@ -137,8 +138,10 @@ class Host:
             self._registrations.start()
             self._watchdog.start()
             self._begin()
-            await self._until_drained()
+            await self._draining.wait()
             await self._drain()
+            if self._failures:
+                raise self._failures[0]
         finally:
             await self._stop()
             self._ended.set()
@@ -165,7 +168,14 @@ class Host:
     def _spawn(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        """None of these tasks may fail: the host ends with what one of them raised."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failures.append(error)
+            self._draining.set()
 
     async def _start(self) -> None:
         if self._config.pipelines:
@@ -175,17 +185,6 @@ class Host:
         while not await self._registrations.settle(REGISTRY_TIMEOUT):
             log.warning("the registry does not take this host's records yet")
         self.ready.set()
-
-    async def _until_drained(self) -> None:
-        """Return when asked to drain; raise what ends one of the tasks."""
-        draining = asyncio.create_task(self._draining.wait())
-        try:
-            while not draining.done():
-                done, _ = await asyncio.wait({draining, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-                for task in done - {draining}:
-                    task.result()
-        finally:
-            draining.cancel()
 
     def _publish(self) -> None:
         """Bring the table and the records to what runs now."""
@@ -249,6 +248,7 @@ class Host:
 
     async def _drain(self) -> None:
         log.info("draining")
+        await self._server.leave()
         for name, record in self._registrations.wanted.items():
             self._registrations.want(name, replace(record, state=State.DRAINING))
         await self._registrations.settle(REGISTRY_TIMEOUT)

@@ -13,7 +13,7 @@ import io
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from contextvars import copy_context
 from typing import Any
 
@@ -107,14 +107,15 @@ class Work:
             raise DeadlineExceeded(f"'{name}' did not answer before the deadline")
 
     async def _called(self, function: Function, arguments: Arguments) -> Any:
-        if not is_async(function):
-            return await self._threaded(function, arguments)
-        with scope():
-            return await function(**arguments)
+        with _staying():
+            if not is_async(function):
+                return await self._threaded(function, arguments)
+            with scope():
+                return await function(**arguments)
 
     async def _fed(self, function: Function, arguments: Arguments, items: asyncio.Queue[Any]) -> None:
         try:
-            with scope():
+            with _staying(), scope():
                 async with aclosing(self._items(function, arguments)) as answers:
                     async for answer in answers:
                         await items.put(answer)
@@ -194,6 +195,15 @@ class Work:
             running.add_done_callback(lambda done: _soon(loop, ended, done))
         else:
             running.add_done_callback(ended)
+
+
+@contextmanager
+def _staying() -> Iterator[None]:
+    """A call that ends the process (`exit()`) would take all others with it."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"the code asked to end the process (SystemExit: {error.code})") from None
 
 
 def is_async(function: Function) -> bool:

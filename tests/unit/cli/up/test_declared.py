@@ -120,7 +120,7 @@ async def test_options_of_model_files_are_refused_for_services(folder: Path) -> 
     (folder / "app.py").write_text(APP)
     for options, named in (({"name": "a"}, "--as"), ({"gpus": 1}, "--gpus"), ({"inputs": ("x:FP32[1]",)}, "--input")):
         with pytest.raises(ConfigError, match=f"^{named} is for a model file; .*app.py declares its services itself$"):
-            await declared(folder / "app.py", ask=Asked(), **options)  # type: ignore[arg-type]
+            await declared(folder / "app.py", ask=Asked(), **options)
 
 
 async def test_a_file_that_uses_inferloom_and_declares_nothing_says_so(folder: Path) -> None:

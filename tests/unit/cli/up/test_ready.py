@@ -100,7 +100,10 @@ async def test_a_services_problem_ends_the_waiting_and_names_it() -> None:
 
 async def test_pipelines_are_waited_for_and_splits_are_not() -> None:
     registry = MemoryRegistry()
-    wanted = {("pipeline", "digits"): {"nodes": []}, ("split", "iris"): {"arms": []}}
+    wanted: dict[tuple[str, str], dict[str, object]] = {
+        ("pipeline", "digits"): {"nodes": []},
+        ("split", "iris"): {"arms": []},
+    }
     with pytest.raises(TooSlow, match="not ready after 0 s: digits;"):
         await wait_until_served(registry, wanted, dict, lambda text: None, 0.0)
     await registry.register(Replica("digits", "a", "h", 1, versions=("1",), kind=Kind.PIPELINE))

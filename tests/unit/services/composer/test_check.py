@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+import numpy.typing as npt
 
 from inferloom.clients.metadata import TensorSpec
-from inferloom.sdk import Outputs, model, pipeline
+from inferloom.sdk import Outputs, model, pipeline, shape, vote
 from inferloom.services.composer.check import check
 from inferloom.services.composer.references import Reference
 from inferloom.services.composer.trace import traced
 from tests.support.graphs import checked, known
+
+Pixels = Annotated[npt.NDArray[np.float32], shape(1, 64)]
 
 
 def test_short_forms_are_spelled_out() -> None:
@@ -157,6 +162,26 @@ nodes: {d: {function: "app:decode", inputs: {png: input.png, scale: input.scale}
     assert found.findings == ()
     assert found.defaults["scale"].array.tolist() == [2.0]
     assert [str(spec) for spec in found.signature.inputs] == ["png BYTES [1]", "scale FP64 [1] (optional)"]
+
+
+def test_a_finding_of_a_member_names_the_line_of_that_member() -> None:
+    svm, mlp = model("digits-svm"), model("digits-mpl")
+
+    def wrong(x: Pixels) -> Outputs:
+        votes = vote(
+            svm(x),
+            mlp(x),
+            quorum=2,
+        )
+        return Outputs(label=votes.label)
+
+    found = traced(pipeline("p")(wrong).declaration)
+    line = wrong.__code__.co_firstlineno + 3
+    [finding] = check(found.graph, known(), found.places).findings
+    assert str(finding) == (
+        "node votes, members.digits-mpl.model: no model 'digits-mpl' in the catalog; did you mean 'digits-mlp'? "
+        f"(tests/unit/services/composer/test_check.py:{line})"
+    )
 
 
 def test_a_finding_of_a_python_pipeline_names_its_line() -> None:

@@ -140,9 +140,9 @@ RULES: dict[str, tuple[str, str]] = {
         "node a, inputs.x: input.x is FP32 [-1,64]; over takes x FP32 [-1,20]: give it that shape in a step between",
     ),
     "no batch dimension": (
-        "{outputs: {o: svm.label}, nodes: {f: {function: 'app:flat', inputs: {png: input.png}}, "
-        "svm: {model: digits-svm, inputs: {pixels: f}}}}",
-        "node svm, inputs.pixels: f.result is FP32 [64]; digits-svm takes pixels FP32 [-1,64]: "
+        "{outputs: {o: svm.label}, nodes: {decode: {function: 'app:flat', inputs: {png: input.png}}, "
+        "svm: {model: digits-svm, inputs: {pixels: decode}}}}",
+        "node svm, inputs.pixels: decode.result is FP32 [64]; digits-svm takes pixels FP32 [-1,64]: "
         "the first size is the batch, so give it as [1,64]",
     ),
     "a batch dimension too many": (

@@ -133,6 +133,10 @@ def test_an_input_written_out_in_a_mapping_keeps_its_default() -> None:
             "nodes[0].ensemble.members[0].weight: is text ('2'); it is a number",
         ),
         (
+            {"nodes": {"a": {"ensemble": {"members": {"m": {"model": "x", "weight": float("nan")}}}}}},
+            "nodes[0].ensemble.members[0].weight: is float (nan); it is a number",
+        ),
+        (
             {"nodes": {"a": {"ensemble": {"quorum": True}}}},
             "nodes[0].ensemble.quorum: is bool (True); it is a whole number",
         ),

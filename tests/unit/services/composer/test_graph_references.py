@@ -52,7 +52,10 @@ def test_a_duration_of_nothing_is_refused() -> None:
         seconds("0s")
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.05, "50ms"), (2, "2s"), (2.5, "2.5s"), ("1 m", "1m")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.05, "50ms"), (2, "2s"), (2.5, "2.5s"), ("1 m", "1m"), (1234567, "1234567s"), (0.0000015, "0.0015ms")],
+)
 def test_durations_are_stored_as_text(value: float | str, text: str) -> None:
     assert duration(value) == text
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from inferloom.mesh.errors import ConfigError
-from inferloom.sdk import Outputs, combine, maximum, mean, model, pipeline, shape, stack, step, vote
+from inferloom.sdk import Outputs, combine, maximum, mean, model, pipeline, service, shape, stack, step, vote
 from inferloom.services.composer.graph import spec_of
 from inferloom.services.composer.trace import Traced, trace, traced
 from inferloom.services.declare.pipeline import Pipeline
@@ -35,6 +35,15 @@ def heavy(png: bytes) -> Pixels:
 @step
 def pick(labels: Annotated[npt.NDArray[np.int64], shape(-1, -1)]) -> int:
     raise NotImplementedError
+
+
+@service
+class ReadDigit:
+    async def predict(self, png: bytes) -> int:
+        raise NotImplementedError
+
+    async def other(self, png: bytes) -> str:
+        raise NotImplementedError
 
 
 @dataclass
@@ -188,6 +197,29 @@ def test_options_of_a_handle_become_those_of_the_step() -> None:
     assert found["digits-svm-2"]["step"]["on_error"] == {"skip": True}
     assert found["digits-svm-3"]["step"]["on_error"] == {"model": "digits-mlp"}
     assert found["digits-svm-4"]["step"]["on_error"] == {"value": {"values": {"": 0}}}
+
+
+def test_options_of_a_step_are_those_of_its_node() -> None:
+    def with_options(png: bytes) -> Outputs:
+        return Outputs(pixels=decode.options(timeout="20ms", attempts=1, skip=True)(png))
+
+    assert nodes(with_options)["decode"]["step"] == {
+        "function": f"{__name__}:decode",
+        "inputs": {"png": "input.png"},
+        "timeout": "20ms",
+        "attempts": 1,
+        "on_error": {"skip": True},
+    }
+
+
+def test_a_service_is_called_like_a_model_and_binds_by_position() -> None:
+    def calls(png: bytes) -> Outputs:
+        reader = ReadDigit.handle()  # type: ignore[attr-defined]  # added by @service
+        return Outputs(a=reader(png), b=reader.other(png))
+
+    found = nodes(calls)
+    assert found["ReadDigit"]["step"] == {"model": "ReadDigit", "inputs": {"png": "input.png"}}
+    assert found["ReadDigit-other"]["step"] == {"model": "ReadDigit.other", "inputs": {"png": "input.png"}}
 
 
 def test_constants_and_defaults_are_stored_and_none_is_left_out() -> None:

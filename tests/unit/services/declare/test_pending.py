@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from inferloom.mesh.errors import InferloomError
 from inferloom.services.declare.pending import Pending, resolved, scope
 
 
@@ -178,3 +179,78 @@ async def test_answers_inside_of_lists_and_mappings_are_awaited_together() -> No
     assert await resolved((Pending(call, "a"), 2)) == (3, 2)
     plain = [1, 2]
     assert await resolved(plain) is plain
+
+
+async def test_awaited_at_once_it_runs_in_the_task_that_awaits_it() -> None:
+    tasks = []
+
+    async def call() -> int:
+        tasks.append(asyncio.current_task())
+        return 3
+
+    assert await Pending(call, "digits") == 3
+    await settle()
+    assert tasks == [asyncio.current_task()]
+
+
+async def test_others_get_the_answer_of_who_awaited_it_first() -> None:
+    call = Call()
+    pending = Pending(call, "digits")
+
+    async def other() -> Any:
+        return (await pending)["label"]
+
+    waiting = asyncio.create_task(other())
+    asyncio.get_running_loop().call_soon(call.ended.set)
+    assert await pending == {"label": 3}
+    assert await waiting == 3
+    assert await pending == {"label": 3}
+    assert (call.begun, repr(pending)) == (1, "<Pending digits: done>")
+
+
+async def test_a_failure_comes_to_everybody_who_awaits_it() -> None:
+    pending = Pending(failing(ValueError("no such label")), "digits")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no such label"):
+            await pending
+
+
+async def test_who_awaits_it_first_and_is_cancelled_takes_it_along_and_the_others_are_told() -> None:
+    call = Call()
+    made: list[Pending[Any]] = []
+
+    async def first() -> None:
+        made.append(Pending(call, "digits"))
+        await made[0]
+
+    running = asyncio.create_task(first())
+    await settle()
+    waiting = asyncio.ensure_future(made[0])
+    await settle()
+    running.cancel()
+    with pytest.raises(InferloomError, match="the call of digits was cancelled by who had awaited it first"):
+        await waiting
+    assert call.cancelled
+
+
+async def test_the_end_of_a_scope_cancels_a_task_that_still_awaits_a_call() -> None:
+    call = Call()
+
+    async def work() -> None:
+        await Pending(call, "digits")
+
+    with scope():
+        task = asyncio.create_task(work())
+        await settle()
+        assert call.begun == 1
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert call.cancelled
+
+
+async def test_what_has_not_begun_when_its_scope_ends_never_does() -> None:
+    call = Call()
+    with scope():
+        Pending(call, "digits")
+    await settle()
+    assert call.begun == 0
