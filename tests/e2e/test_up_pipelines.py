@@ -193,3 +193,36 @@ def test_on_consul_pipelines_have_a_process_of_their_own(home: Home, tmp_path: P
         ask_until(lambda: sorted(call(up, "flowers", {"sizes": FLOWERS})), ["share"], 20.0)
         assert up.stop() == 0
     assert home.leftovers() == []
+
+
+LATER = """
+- kind: pipeline
+  name: later
+  spec:
+    inputs: [{name: sizes, datatype: FP32, shape: [-1, 4]}]
+    nodes: [{name: kind, step: {model: first, inputs: {X: input.sizes}}}]
+    outputs: [{name: label, source: kind.label}]
+"""
+
+
+def test_applied_pipelines_and_splits_are_there_again_at_the_next_start(home: Home, tmp_path: Path) -> None:
+    app(tmp_path, STEPS, "steps.py")
+    models = "- {kind: model, name: first, spec: {versions: {1: iris.onnx, 2: iris.onnx}}}\n"
+    (tmp_path / "mesh.yaml").write_text(models)
+    (tmp_path / "later.yaml").write_text(LATER)
+    with home.up(tmp_path) as up:
+        assert not hosts(up)  # models alone
+        applied = up.run("apply", tmp_path / "later.yaml")
+        assert applied.status == 0, str(applied)
+        served(up, "later")
+        assert call(up, "later", {"sizes": FLOWERS}) == {"label": KINDS}
+        assert up.run("split", "first", "1=90", "2=10", "--by", "user").status == 0
+        before = up.run("get", "split", "first", "-o", "json").out
+        assert up.stop() == 0
+    with home.up(tmp_path) as up:
+        assert call(up, "later", {"sizes": FLOWERS}) == {"label": KINDS}
+        assert post(up, "/v1/later", {"sizes": FLOWERS}) == (200, {"label": KINDS})
+        assert up.run("get", "split", "first", "-o", "json").out == before
+        assert '"ranges"' in before
+        assert up.stop() == 0
+    assert home.leftovers() == []

@@ -263,3 +263,26 @@ async def test_a_bad_document_changes_nothing_and_a_good_one_is_picked_up_withou
         await asyncio.gather(*asking)
         await composed.registry.documents.put(KIND, "p", None)
         await composed.until(lambda: "p" not in composed.composer.answerers())
+
+
+async def test_the_answers_of_a_last_step_that_streams_pass_one_by_one(pair: Pair) -> None:
+    document = {
+        "inputs": [
+            {"name": "count", "datatype": "INT32", "shape": [1]},
+            {"name": "seconds", "datatype": "FP32", "shape": [1]},
+        ],
+        "outputs": [{"name": "word", "source": "t.token"}],
+        "nodes": [{"name": "t", "step": step("tokens", "count", "seconds")}],
+    }
+    async with composing({"tokens": pair[0].address}, {"talk": document}) as composed:
+        pipeline = composed.pipeline("talk")
+        assert pipeline.signature.streams
+        request = infer_request("talk", "r1", count=np.array([3], np.int32), seconds=np.array([0.0], np.float32))
+        context = CallContext(SYSTEM.now() + 5)
+        answers = [(a.id, a.outputs[0].name, read(a)) async for a in pipeline.stream(request, context)]
+        assert answers == [("r1", "word", [0]), ("r1", "word", [1]), ("r1", "word", [2])]
+        with pytest.raises(InferloomError, match="use ModelStreamInfer"):
+            await pipeline.infer(request, context)
+        request = infer_request("talk", "r2", count=np.array([-1], np.int32), seconds=np.array([0.0], np.float32))
+        with pytest.raises(InferloomError, match="pipeline 'talk', node 't': model 'tokens': count is negative"):
+            [a async for a in pipeline.stream(request, context)]
