@@ -1,4 +1,4 @@
-"""Pipelines over real Tritons: members killed and hung, deadlines and cancellation counted inside the model, poisoned batches."""
+"""Pipelines over real Tritons: members killed and hung, deadlines and cancellation inside the model, poisoned batches."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def test_an_ensemble_survives_a_member_that_is_hung_and_then_killed(pair: 
         await asyncio.sleep(0.2)
         answer = await composed.ask("some", x=[[1.0, 2.0]])
         assert notes(answer) == {"e.answered": "echo", "e.failed": "versioned"}
-        with pytest.raises(NoReplica, match="no quorum of 2 of 2 members: .*failed versioned") as raised:
+        with pytest.raises(NoReplica, match=r"no quorum of 2 of 2 members: .*failed versioned") as raised:
             await composed.ask("all", x=[[1.0, 2.0]])
         assert raised.value.code is StatusCode.UNAVAILABLE
 

@@ -12,7 +12,7 @@ from typing import Any
 from inferloom.cli.state import MeshState, author
 from inferloom.cli.up.describe import AppDescription
 from inferloom.cli.up.documents import APP, KIND, PIPELINE, SERVICE
-from inferloom.cli.up.examples import example_requests, names_of
+from inferloom.cli.up.examples import example_calls, example_requests, names_of
 from inferloom.cli.up.expand import Wanted, expand, models_of
 from inferloom.cli.up.meshfile import MeshFile
 from inferloom.cli.up.meshfile_hosted import AppEntry
@@ -78,7 +78,9 @@ async def add_app(app: AppDescription, state: MeshState, *, timeout: float) -> N
         output.done()
         names = [name for kind, name in wanted if kind in (SERVICE, PIPELINE)]
         print("serving " + ", ".join(sorted({name for kind, name in new if kind != APP})))
-        calls = await example_requests(state.address, state.http, *names_of(registry.catalog, names))
+        typed, mounted = names_of(registry.catalog, names)
+        calls = await example_requests(state.address, state.http, typed, mounted)
+        calls = calls or await example_calls(state.address, typed)
         if calls:
             print("call it:\n  " + "\n  ".join(calls))
     finally:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18inferloom/v1/typed.proto\x12\x0cinferloom.v1\"G\n\x0cTypedRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x0c\n\x04json\x18\x03 \x01(\x0c\"\x1d\n\rTypedResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"<\n\x0f\x44\x65scribeRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\"i\n\x10\x44\x65scribeResponse\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x16\n\x0erequest_schema\x18\x02 \x01(\t\x12\x17\n\x0fresponse_schema\x18\x03 \x01(\t\x12\x0f\n\x07streams\x18\x04 \x01(\x08\x32\xe3\x01\n\x0cTypedService\x12?\n\x04\x43\x61ll\x12\x1a.inferloom.v1.TypedRequest\x1a\x1b.inferloom.v1.TypedResponse\x12G\n\nCallStream\x12\x1a.inferloom.v1.TypedRequest\x1a\x1b.inferloom.v1.TypedResponse0\x01\x12I\n\x08\x44\x65scribe\x12\x1d.inferloom.v1.DescribeRequest\x1a\x1e.inferloom.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18inferloom/v1/typed.proto\x12\x0cinferloom.v1\"G\n\x0cTypedRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x0c\n\x04json\x18\x03 \x01(\x0c\"\x1d\n\rTypedResponse\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"<\n\x0f\x44\x65scribeRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\"y\n\x10\x44\x65scribeResponse\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x16\n\x0erequest_schema\x18\x02 \x01(\t\x12\x17\n\x0fresponse_schema\x18\x03 \x01(\t\x12\x0f\n\x07streams\x18\x04 \x01(\x08\x12\x0e\n\x06method\x18\x05 \x01(\t2\xe3\x01\n\x0cTypedService\x12?\n\x04\x43\x61ll\x12\x1a.inferloom.v1.TypedRequest\x1a\x1b.inferloom.v1.TypedResponse\x12G\n\nCallStream\x12\x1a.inferloom.v1.TypedRequest\x1a\x1b.inferloom.v1.TypedResponse0\x01\x12I\n\x08\x44\x65scribe\x12\x1d.inferloom.v1.DescribeRequest\x1a\x1e.inferloom.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBEREQUEST']._serialized_start=146
   _globals['_DESCRIBEREQUEST']._serialized_end=206
   _globals['_DESCRIBERESPONSE']._serialized_start=208
-  _globals['_DESCRIBERESPONSE']._serialized_end=313
-  _globals['_TYPEDSERVICE']._serialized_start=316
-  _globals['_TYPEDSERVICE']._serialized_end=543
+  _globals['_DESCRIBERESPONSE']._serialized_end=329
+  _globals['_TYPEDSERVICE']._serialized_start=332
+  _globals['_TYPEDSERVICE']._serialized_end=559
 # @@protoc_insertion_point(module_scope)

@@ -29,13 +29,15 @@ class DescribeRequest(_message.Message):
     def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("description", "request_schema", "response_schema", "streams")
+    __slots__ = ("description", "request_schema", "response_schema", "streams", "method")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
     description: str
     request_schema: str
     response_schema: str
     streams: bool
-    def __init__(self, description: _Optional[str] = ..., request_schema: _Optional[str] = ..., response_schema: _Optional[str] = ..., streams: _Optional[bool] = ...) -> None: ...
+    method: str
+    def __init__(self, description: _Optional[str] = ..., request_schema: _Optional[str] = ..., response_schema: _Optional[str] = ..., streams: _Optional[bool] = ..., method: _Optional[str] = ...) -> None: ...

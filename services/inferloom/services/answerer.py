@@ -21,6 +21,7 @@ class Description:
     request: dict[str, Any]  # JSON Schema of the object that `call_json` takes, its definitions inside ("$defs")
     response: dict[str, Any]
     streams: bool = False
+    method: str = ""  # of a service: the method that answers under this name
 
 
 class Answerer(Protocol):

@@ -15,10 +15,12 @@ __all__ = ["Recorder", "recorder"]
 class Recorder(Protocol):
     """Makes nodes of calls. What it returns stands for the call's outputs."""
 
-    def call_model(self, name: str, version: str, positional: Sequence[Any], inputs: Mapping[str, Any], options: Any) -> Any:
+    def call_model(
+        self, name: str, version: str, positional: Sequence[Any], inputs: Mapping[str, Any], options: Any
+    ) -> Any:
         """A model, service or pipeline was called. `options`: the handle's `declare.handle.HandleOptions`."""
 
-    def call_step(self, step: Any, positional: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
+    def call_step(self, step: Any, positional: Sequence[Any], inputs: Mapping[str, Any], options: Any = None) -> Any:
         """A function declared with @step (`declare.step.StepDeclaration`) was called."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from inferloom.cli.up.documents import ModelSpec, VersionSpec
 from inferloom.cli.up.fleet import INFERLOOM
 from inferloom.cli.up.service_spec import AppSpec, ServiceSpec, ServiceVersion
 from inferloom.mesh.errors import ConfigError, InvalidInput
+from inferloom.mesh.process import guarded
 from inferloom.sidecar.modelfile.recognise import recognise
 
 __all__ = ["AppDescription", "Describe", "describe", "is_app", "may_be_app"]
@@ -51,11 +53,9 @@ async def describe(path: Path) -> AppDescription:
         InvalidInput: the file does not import, or declares something wrong: one line that says what and where.
     """
     source = path.resolve()
+    argv = [*INFERLOOM, "host", "--describe", str(source)]
     process = await asyncio.create_subprocess_exec(
-        *INFERLOOM,
-        "host",
-        "--describe",
-        str(source),
+        *guarded(argv, setpriv=shutil.which("setpriv")),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -103,6 +103,8 @@ async def settle(options: UpOptions, output: Output) -> Settled:
     http, note = choose_http(asked)
     if typed and note:
         output.note(note)
+    if http is not None and not http.loopback:
+        output.note(f"whoever reaches {http} can call the services: put a proxy with TLS and a login before it")
     return Settled(
         wanted=wanted,
         documents=documents,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from inferloom.mesh.catalog import Repeat
 from inferloom.services.composer.checked import Checked, CheckedNode, Use
 from inferloom.services.composer.combine_answers import by_function, combiner
 from inferloom.services.composer.node_batched import BatchedNode
@@ -15,6 +14,7 @@ from inferloom.services.composer.node_route import ByOutput, ByRules, Chooser, R
 from inferloom.services.composer.node_step import Action, Callee, Passing, StepNode, Wire
 from inferloom.services.composer.node_stream import StreamStep
 from inferloom.services.composer.references import Reference, seconds
+from inferloom.services.composer.row_wise import RowWise
 from inferloom.services.composer.rules import Rules
 from inferloom.services.composer.run import Node, Segment
 from inferloom.services.composer.runtime import Runtime, Unit
@@ -34,6 +34,7 @@ class Builder:
         self.batches: set[str] = set()  # nodes that are part of a unit, as the plan has decided
         self.models: set[str] = set()
         self.units: list[Unit] = []
+        self.row_wise = RowWise(checked, runtime)
         self.where = f"pipeline '{checked.graph.name}'"
         self._slots: dict[tuple[str, str], int] = {}
         self._used: dict[str, dict[str, None]] = {name: {} for name in checked.nodes}
@@ -76,20 +77,7 @@ class Builder:
         others = (node for node in self.checked.nodes.values() if node.name not in inside)
         return any(name in node.may_need for node in others)
 
-    # What may be batched
-
-    def batchable(self, name: str) -> bool:
-        node = self.checked.nodes[name]
-        if not self.runtime.batching or node.arms or node.streams:
-            return False
-        if node.step is not None:
-            return node.rows and self._batchable_use(node.step)
-        ensemble = node.node.ensemble
-        if ensemble.combine == "function" and not self.runtime.steps[ensemble.function].rows:
-            return False
-        if ensemble.combine == "stack" and not self._batchable_model(ensemble.model):
-            return False
-        return node.rows and all(self._batchable_use(use) for use in node.members.values())
+    # Units
 
     def stages(self, name: str) -> int:
         """Calls one after the other."""
@@ -97,20 +85,6 @@ class Builder:
         if node.step is not None:
             return 0 if node.step.step.WhichOneof("runs") == "pass" else 1
         return 2 if node.node.ensemble.combine in ("stack", "function") else 1
-
-    def _batchable_use(self, use: Use) -> bool:
-        kind, step = use.step.WhichOneof("runs"), use.step
-        if kind == "pass":
-            return True
-        if step.on_error.model and not self._batchable_model(step.on_error.model):
-            return False
-        if kind == "function":
-            return self.runtime.steps[step.function].rows
-        return use.callee.rows and self._batchable_model(step.model)
-
-    def _batchable_model(self, name: str) -> bool:
-        facts, model = self.runtime.facts(name), self.runtime.models.model(name)
-        return facts.most > 0 and not facts.stateful and model is not None and model.repeat is Repeat.ANY
 
     def batched(
         self, name: str, segment: Segment, needs: tuple[int, ...], group: Sequence[str], depth: int
@@ -223,7 +197,7 @@ class Builder:
     def _part(self, name: str, use: Use, outputs: tuple[tuple[str, int], ...], parent: str) -> Node:
         """A member's or an arm's: batched by itself where the node it belongs to is not."""
         node = self._step(name, use, outputs, {})
-        alone = use.step.WhichOneof("runs") != "pass" and self.runtime.batching and self._batchable_use(use)
+        alone = use.step.WhichOneof("runs") != "pass" and self.runtime.batching and self.row_wise.use(use)
         if not alone or parent in self.batches:
             return node
         segment = Segment([node], [0], [False])

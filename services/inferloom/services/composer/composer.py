@@ -21,22 +21,19 @@ from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.clock import SYSTEM, Clock, seeded
 from inferloom.mesh.errors import InferloomError, InvalidInput
 from inferloom.mesh.registry.base import Document, DocumentKey, Registry
-from inferloom.mesh.router.live_split import LiveSplit
 from inferloom.mesh.router.router import Router
-from inferloom.mesh.split import Split
 from inferloom.services.answerer import Answerer
 from inferloom.services.composer.check import Known, check
-from inferloom.services.composer.checked import Checked, CheckedNode
+from inferloom.services.composer.checked import Checked
 from inferloom.services.composer.cycles import steps_of
 from inferloom.services.composer.graph import graph_from
 from inferloom.services.composer.learnt import Learnt
 from inferloom.services.composer.node_model import Models
-from inferloom.services.composer.node_route import Chooser
 from inferloom.services.composer.pipeline import Pipeline
 from inferloom.services.composer.plan import compiled
 from inferloom.services.composer.pool import Pools
+from inferloom.services.composer.route_splits import RouteSplits
 from inferloom.services.composer.runtime import Facts, Runtime
-from inferloom.services.composer.splitting import ByShares, Mirroring, split_of
 from inferloom.services.composer.traced_types import types_for
 from inferloom.services.declare.pipeline import PipelineDeclaration
 from inferloom.services.declare.step import StepDeclaration
@@ -92,18 +89,16 @@ class Composer:
         self._steps = steps
         self._changed = changed
         self._clock = clock
-        self._rng = rng or seeded()
         self._batching = batching
         self._learnt = Learnt(router)
         self._models = Models(router.handle, router.pool.groups, router.splitting.splits)
         self._pools = Pools(clock)
-        self._mirroring = Mirroring()
+        self._routes = RouteSplits(router, registry.documents, self._models, clock, rng or seeded())
         self._documents: Mapping[DocumentKey, Document] = {}
         self._live: dict[str, Pipeline] = {}
         self._versions: dict[str, int] = {}  # of the documents that are served
         self._graphs: dict[str, graph_pb2.Graph] = {}
         self._seen: dict[str, _Seen] = {}
-        self._splits: dict[str, LiveSplit] = {}
         self._compiled_steps: tuple[StepDeclaration, ...] = tuple(steps().values())
         self._heard = False  # of any documents
         self._judged: dict[str, tuple[Any, ...]] = {}  # what the plan that is served was made of
@@ -138,7 +133,7 @@ class Composer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._mirroring.close()
+        await self._routes.close()
         for pipeline in self._live.values():
             await pipeline.plan.close()
         self._pools.close()
@@ -227,7 +222,7 @@ class Composer:
 
     async def _serve(self, checked: Checked, document: Document) -> None:
         name = document.name
-        await self._learn_splits(checked, document)
+        await self._routes.learn(checked, document)
         runtime = self._runtime()
         plan = compiled(checked, runtime)
         types, text = self._types(checked)
@@ -290,7 +285,7 @@ class Composer:
             self._steps(),
             self._facts,
             self._pools,
-            self._chooser,
+            self._routes.chooser,
             self._router,
             self._clock,
             self._batching,
@@ -313,39 +308,6 @@ class Composer:
                     return types, declaration.text
         return tensor_types(checked.signature, where), ""
 
-    def _chooser(self, checked: Checked, node: CheckedNode) -> Chooser:
-        called = {arm: _models_under(checked, use.needs, use.step) for arm, use in node.arms.items()}
-        live = self._splits[f"{checked.graph.name}.{node.name}"]
-        expose = self._router.splitting.expose
-        return ByShares(live, self._models, called, self._mirroring, expose, self._clock, self._rng)
-
-    async def _learn_splits(self, checked: Checked, document: Document) -> None:
-        """Have a live split for each Route by shares: from the one in force, or from the document's history."""
-        for node in checked.nodes.values():
-            if node.node.route.WhichOneof("by") != "split":
-                continue
-            key = f"{checked.graph.name}.{node.name}"
-            live = self._splits.get(key)
-            previous = live.split if live is not None else await self._previous(key, node.name, document)
-            split = split_of(key, node.node, previous)
-            if live is not None:
-                live.follow(split, document.version)
-            else:
-                self._splits[key] = LiveSplit(split, document.version, self._clock.wall())
-            self._router.splitting.splits.setdefault(key, self._splits[key])
-
-    async def _previous(self, key: str, node: str, document: Document) -> Split | None:
-        """The split as the versions before have made it: so every composer has the same."""
-        found: Split | None = None
-        for older in await self._registry.documents.history(KIND, document.name):
-            if older.spec is None or older.version >= document.version:
-                continue
-            with suppress(InferloomError, ParseError):
-                for each in graph_from(older.spec, document.name).nodes:
-                    if each.name == node and each.route.WhichOneof("by") == "split":
-                        found = split_of(key, each, found)
-        return found
-
 
 def _called(graph: graph_pb2.Graph) -> list[tuple[str, str]]:
     """Names and versions that it calls."""
@@ -360,17 +322,6 @@ def _called(graph: graph_pb2.Graph) -> list[tuple[str, str]]:
         if node.ensemble.model:
             found[node.ensemble.model, ""] = None
     return list(found)
-
-
-def _models_under(checked: Checked, needs: frozenset[str], step: graph_pb2.Step) -> set[str]:
-    """What an arm may call, with the nodes that only it needs."""
-    found = {name for name in (step.model, step.on_error.model) if name}
-    for name in needs:
-        node = checked.nodes[name]
-        for _, each in steps_of(node.node):
-            found |= {model for model in (each.model, each.on_error.model) if model}
-        found |= _models_under(checked, node.may_need, graph_pb2.Step())
-    return found
 
 
 def _shape(model: Any) -> tuple[Any, ...]:

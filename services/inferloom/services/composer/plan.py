@@ -97,7 +97,7 @@ def compiled(checked: Checked, runtime: Runtime) -> Plan:
 
 def _grouped(order: Sequence[str], builder: Builder, wanted: Iterable[str]) -> tuple[list[list[str]], dict[str, bool]]:
     """Units, in an order in which each comes after those it needs; and which nodes are batched."""
-    batched = {name: builder.batchable(name) for name in order}
+    batched = {name: builder.row_wise.node(name) for name in order}
     ports = {name: builder.ports(name) for name in order}
     while True:
         groups = units_of(order, batched, ports, wanted)

@@ -141,6 +141,7 @@ class HostFace:
             request_schema=json.dumps(description.request),
             response_schema=json.dumps(description.response),
             streams=description.streams,
+            method=description.method,
         )
 
     async def _server_live(self, payload: bytes, context: CallContext) -> Any:

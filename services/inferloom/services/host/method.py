@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from inferloom.mesh.catalog import Kind, Repeat
@@ -87,7 +88,10 @@ class MethodAnswerer:
                     yield self._types.result_json(value)
 
     def describe(self) -> Description:
-        return self._types.description((inspect.getdoc(self._function) or "").partition("\n\n")[0])
+        owner = getattr(self._function, "__self__", None)
+        text = inspect.getdoc(self._function) or ((owner is not None and type(owner).__doc__) or "")
+        described = self._types.description(inspect.cleandoc(text).partition("\n\n")[0])
+        return replace(described, method=getattr(self._function, "__name__", ""))
 
     def _refuse(self, *, streams: bool) -> None:
         if streams and not self.signature.streams:

@@ -41,7 +41,11 @@ class Descriptions:
         reply = await self._router(call)
         told = typed_pb2.DescribeResponse.FromString(reply.payload)
         described = Description(
-            told.description, json.loads(told.request_schema), json.loads(told.response_schema), told.streams
+            told.description,
+            json.loads(told.request_schema),
+            json.loads(told.response_schema),
+            told.streams,
+            told.method,
         )
         self._kept[name] = (model, now, described)
         return described
@@ -53,6 +57,13 @@ class Descriptions:
         except InferloomError:
             kept = self._kept.get(name)
             return kept is not None and kept[2].streams
+
+    async def method(self, name: str) -> str:
+        """The method that answers under a service's own name; "" where it does not tell now."""
+        try:
+            return (await self.of(name)).method
+        except InferloomError:
+            return ""
 
     async def all(self) -> tuple[Mapping[str, Description], Mapping[str, str]]:
         """Those that told, and why the others did not. Models in a Triton are not asked: they have no types."""

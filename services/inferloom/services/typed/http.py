@@ -123,7 +123,7 @@ class HttpFace:
         router, began = self._router, self._router.clock.now()
         model, version, code = UNKNOWN_MODEL, "", StatusCode.OK
         try:
-            name = self._target(request.match_info["target"])
+            name = await self._target(request.match_info["target"])
             model = name
             asked = request.query.get("version", "")
             version = asked if not asked or asked in router.pool.groups[name].model.versions else UNKNOWN_VERSION
@@ -145,7 +145,7 @@ class HttpFace:
         finally:
             router.metrics.finished(model, version, code, router.clock.now() - began)
 
-    def _target(self, text: str) -> str:
+    async def _target(self, text: str) -> str:
         """The catalog's name for NAME or NAME:METHOD.
 
         Raises:
@@ -156,7 +156,8 @@ class HttpFace:
         name, colon, method = text.partition(":")
         full = f"{name}.{method}" if colon else name
         if full not in catalog.models:
-            if method not in DEFAULT_METHODS or name not in catalog.models:
+            known = name in catalog.models and catalog.models[name].kind is not Kind.MODEL
+            if not known or (method not in DEFAULT_METHODS and method != await self._descriptions.method(name)):
                 raise ModelNotFound(full, catalog.near(full))
             full = name
         if catalog.models[full].kind is Kind.MODEL:

@@ -1,4 +1,4 @@
-"""Models that are functions, called as the router calls real ones, on a clock that is moved by hand; and pipelines over them."""
+"""Models that are functions, called as the router calls real ones, on a clock moved by hand; and pipelines over them."""
 
 from __future__ import annotations
 
