@@ -67,10 +67,11 @@ def measure(
 
 
 def _plan(kinds: tuple[str, ...]) -> Sequence[tuple[Subject, h2load.Load]]:
-    """Kind by kind: the stages alone, then the graphs."""
+    """Kind by kind: the stages (the first at all loads), then the graphs."""
     plan = []
     for kind in kinds:
-        plan += [(stage, ONE) for stage in stages((kind,))]
+        first, *others = stages((kind,))
+        plan += [*((first, load) for load in LOADS), *((stage, ONE) for stage in others)]
         if kind == "0":
             plan += [(Subject(SERVICE, way, 1), ONE) for way in ("host", "router")]
         plan += [(subject, load) for subject in pipelines((kind,)) for load in LOADS]

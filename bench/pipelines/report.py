@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.pipelines.subjects import KINDS, SERVICE
+from bench.pipelines.subjects import KINDS, LOADS, SERVICE
 from bench.report import Target
 from bench.repository import names
 
@@ -69,6 +69,22 @@ class PipelineReport:
                 found.append(own - least)
         return median(found) if found else None
 
+    def of_direct(self, name: str, way: str, in_flight: str) -> float | None:
+        """Requests per second to those of direct calls of the stages, one after another, with as many in flight.
+
+        A stage under load answers a request in `in_flight / rate`; three of them in three times that, an ensemble, which
+        asks all at once, in that. Triton batches as well, so this is what batching leaves of the ideal. Median over rounds.
+        """
+        graph, _, kind = name.partition("-")
+        stage, turns = names(kind)[0], 3 if graph == "three" else 1
+        of = {(s.name, s.way, s.round): s.rate for s in self.samples if s.in_flight == in_flight}
+        found = [
+            rate * turns / direct
+            for (each, through, number), rate in of.items()
+            if (each, through) == (name, way) and (direct := of.get((stage, "direct", number)))
+        ]
+        return median(found) if found else None
+
     def of_ideal(self, name: str, way: str, in_flight: int) -> float | None:
         rate, ideal = self.median(name, way, str(in_flight), "rate"), ideal_rate(name, in_flight)
         return rate / ideal if rate is not None and ideal else None
@@ -86,9 +102,9 @@ class PipelineReport:
             found.append(Target("a service's call above a call of Triton", added, SERVICE_MS, False, " ms"))
         for name in ("three-5", "four-5"):
             found.extend(
-                Target(f"{name}, {in_flight} in flight, of the ideal", share, IDEAL, True)
-                for in_flight in (1, 16, 64)
-                if (share := self.of_ideal(name, "host", in_flight)) is not None
+                Target(f"{name}, {load.name} in flight, of direct calls one after another", share, IDEAL, True)
+                for load in LOADS
+                if (share := self.of_direct(name, "host", load.name)) is not None
             )
         return found
 

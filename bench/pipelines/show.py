@@ -33,7 +33,7 @@ def _table(report: PipelineReport, graph: str) -> Table:
     table = Table(title=f"{TITLES[graph]}; medians over rounds", title_justify="left")
     for column in ("ms per stage", "in flight", "way"):
         table.add_column(column)
-    for column in ("requests/s", "of ideal", "median ms", "over direct", "p99 ms", "host CPU us"):
+    for column in ("requests/s", "of direct", "of the work", "median ms", "added", "p99 ms", "host CPU us"):
         table.add_column(column, justify="right")
     for kind in KINDS:
         name = f"{graph}-{kind}"
@@ -42,10 +42,11 @@ def _table(report: PipelineReport, graph: str) -> Table:
                 if report.median(name, way, load.name, "rate") is None:
                     continue
                 table.add_row(
-                    "0, one at a time" if kind == "single" else kind,
+                    "0, single" if kind == "single" else kind,
                     load.name,
                     way,
                     number(report.median(name, way, load.name, "rate"), ",.0f"),
+                    number(report.of_direct(name, way, load.name), ".2f"),
                     number(report.of_ideal(name, way, load.in_flight), ".2f") if ideal_rate(name, 1) else "",
                     number(report.median(name, way, load.name, "median_ms"), ".2f"),
                     number(report.added_ms(name, way), "+.2f") if load.in_flight == 1 else "",

@@ -44,9 +44,12 @@ def test_the_ideal_is_all_in_flight_each_time_the_longest_way_is_done() -> None:
     assert ideal_rate("three-single", 64) is None
 
 
-def test_a_share_of_the_ideal_below_nine_tenths_is_a_missed_target() -> None:
-    report = PipelineReport([PipelineSample("three-5", "host", "64", 0, 100, 0.8 * 64 / 0.015, 20, 30, 0)], {})
-    [target] = report.targets()
+def test_less_than_nine_tenths_of_direct_calls_one_after_another_is_a_missed_target() -> None:
+    direct = PipelineSample("stage-5-1", "direct", "64", 0, 100, 3000, 20, 30, 0)
+    three = PipelineSample("three-5", "host", "64", 0, 100, 800, 20, 30, 0)
+    four = PipelineSample("four-5", "host", "64", 0, 100, 2700, 20, 30, 0)
+    assert PipelineReport([direct, four], {}).of_direct("four-5", "host", "64") == pytest.approx(0.9)
+    [target] = PipelineReport([direct, three], {}).targets()
     assert target.value == pytest.approx(0.8)
     assert not target.met
 

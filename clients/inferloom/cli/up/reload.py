@@ -108,7 +108,10 @@ class Reload:
             self._steps.add(path)  # whatever comes of it, it is asked once
             self._seen[path] = fingerprint(path)
             try:
-                found = Declared(MeshFile(apps=(AppEntry(path),)), {path: await self._ask(path)})
+                described = await self._ask(path)
+                if described.empty:  # steps alone: the hosts follow them
+                    continue
+                found = Declared(MeshFile(apps=(AppEntry(path),)), {path: described})
                 self._origins.append(_Origin(found, found.documents(self._host)))
             except InferloomError as error:
                 log.warning("a file is not followed", file=str(path), error=str(error))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from inferloom.mesh.clock import Clock, SystemClock
-from inferloom.mesh.errors import DeadlineExceeded
+from inferloom.mesh.errors import DeadlineExceeded, NoReplica
 
 __all__ = ["Batcher", "Member", "Timer", "call_at"]
 
@@ -64,13 +64,18 @@ class Member(Generic[T]):
         """It has been answered, or failed. Nothing where the caller has gone."""
         if self.future.done():
             return
+        if self._batch is not None:
+            self._batch.waiting -= 1
+            self._batch = None
         if error is None:
             self.future.set_result(None)
         else:
             self.future.set_exception(error)
 
     def expire(self) -> None:
-        self.done(DeadlineExceeded(f"{self.where}: the deadline passed"))
+        """Its deadline has passed: it leaves the batch, which may go on for the others."""
+        if not self.future.done():
+            self.future.set_exception(DeadlineExceeded(f"{self.where}: the deadline passed"))
 
 
 class _Batch(Generic[T]):
@@ -193,7 +198,7 @@ class Batcher(Generic[T]):
             for member in members:
                 member._batch = None
                 if not member.future.done():
-                    member.future.cancel()
+                    member.future.set_exception(NoReplica(f"{member.where}: the composer stops"))
 
     def _next(self) -> list[Member[T]]:
         """Those that go together next: of the queue that has waited longest."""

@@ -171,6 +171,10 @@ class Composer:
     async def _apply(self) -> bool:
         """Look at every document that may be judged otherwise now. False: something could not be asked."""
         before = (dict(self._live), dict(self.problems))
+        steps = tuple(self._steps().values())
+        if steps != self._compiled_steps:
+            self._compiled_steps = steps
+            self._pools.forget()  # their processes hold the old code
         documents = {name: document for (_, name), document in self._documents.items() if document.spec is not None}
         for name in [name for name in self._seen if name not in documents]:
             for known in (self._live, self._versions, self._graphs, self._seen, self._judged, self.problems):
@@ -191,7 +195,6 @@ class Composer:
 
     async def _look(self, name: str, document: Document) -> bool:
         steps = self._steps()
-        self._compiled_steps = tuple(steps.values())
         try:
             assert document.spec is not None
             graph = graph_from(document.spec, name)
