@@ -96,6 +96,15 @@ class Model:
         return tuple(sorted({v for r in self.replicas for v in r.versions}, key=version_key))
 
     @property
+    def default_version(self) -> str:
+        """The version that answers where a request names none: the oldest that is not on its way out.
+
+        Not that of whoever happens to be usable: a new version takes no traffic because the old one has just crashed.
+        """
+        staying = {v for r in self.replicas if r.state is not State.DRAINING for v in r.versions}
+        return min(staying, key=version_key, default="")
+
+    @property
     def kind(self) -> Kind:
         return self.replicas[0].kind if self.replicas else Kind.MODEL
 

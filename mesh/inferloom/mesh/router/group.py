@@ -24,8 +24,10 @@ class Group:
 
     __slots__ = (
         "_closed",
+        "_default",
         "_dirty",
         "_half_open",
+        "_mixed",
         "_picker",
         "_recheck",
         "_sticky",
@@ -45,6 +47,8 @@ class Group:
         self._closed: tuple[Endpoint, ...] = ()
         self._half_open: tuple[Endpoint, ...] = ()
         self._recheck = INFINITY
+        self._default = ""
+        self._mixed = False
         self._dirty = True
 
     def __repr__(self) -> str:
@@ -77,6 +81,8 @@ class Group:
         candidates: Sequence[Endpoint] = self._closed
         half_open: Sequence[Endpoint] = self._half_open
         version = call.version
+        if not version and self._mixed:
+            version = self._default
         if version:
             candidates = [e for e in candidates if may_serve(e.replica, version)]
             half_open = [e for e in half_open if may_serve(e.replica, version)]
@@ -84,14 +90,14 @@ class Group:
             # Where it belongs to a half-open one it is that one's probing request: a model may have no other traffic.
             candidates = [*candidates, *(e for e in half_open if e not in tried and e.health.admits(now))]
             if not candidates:
-                candidates = self._last_resort(call, now)
+                candidates = self._last_resort(call, version, now)
             return self._sticky.pick(candidates, call, now)
         if half_open and not tried and half_open[0].health.admits(now):
             return half_open[0]
         if tried:
             candidates = [e for e in candidates if e not in tried] or candidates
         if not candidates:
-            candidates = half_open or self._last_resort(call, now)
+            candidates = half_open or self._last_resort(call, version, now)
         return self._picker.pick(candidates, call, now)
 
     def _refresh(self, now: float) -> None:
@@ -108,15 +114,18 @@ class Group:
             elif health.state is BreakerState.OPEN:
                 recheck = min(recheck, health.open_until)
         self._closed, self._half_open, self._recheck = tuple(closed), tuple(half_open), recheck
+        self._default = self.model.default_version
+        # Versions of a service live on replicas of their own; a Triton has all of its model's.
+        self._mixed = not all(may_serve(e.replica, self._default) for e in self.endpoints.values())
         self._dirty = False
 
-    def _last_resort(self, call: Call, now: float) -> list[Endpoint]:
+    def _last_resort(self, call: Call, version: str, now: float) -> list[Endpoint]:
         """Replicas that failures, not a dead connection, have taken out: better than no answer."""
         serving = [e for e in self.endpoints.values() if e.replica.usable]
-        able = [e for e in serving if may_serve(e.replica, call.version)]
-        if serving and not able and call.version not in self.model.versions:
+        able = [e for e in serving if may_serve(e.replica, version)]
+        if serving and not able and version not in self.model.versions:
             have = ", ".join(self.model.versions) or "none"
-            asked = call.version if call.version.isalnum() and len(call.version) <= 40 else repr(call.version[:40])
+            asked = version if version.isalnum() and len(version) <= 40 else repr(version[:40])
             raise ModelNotFound(f"{call.model}:{asked}", [f"{call.model} with version {have}"])
         if alive := [e for e in able if e.health.reachable]:
             return alive

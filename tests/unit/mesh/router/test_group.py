@@ -179,3 +179,31 @@ class TestVersions:
         mesh = FakeMesh([replica("a"), replica("b", versions=("1", "2"), state=State.STARTING)])
         with pytest.raises(NoReplica, match="b starting"):
             choices(mesh, version="2")
+
+
+def versions_on_replicas_of_their_own() -> FakeMesh:
+    return FakeMesh([replica("old", versions=("1",)), replica("new", versions=("2",))])
+
+
+def test_a_version_on_replicas_of_its_own_takes_no_unnamed_request() -> None:
+    mesh = versions_on_replicas_of_their_own()
+    assert choices(mesh) == {"old"}
+    assert choices(mesh, version="2") == {"new"}
+
+
+def test_a_new_version_does_not_inherit_the_traffic_of_an_old_one_that_fails() -> None:
+    mesh = versions_on_replicas_of_their_own()
+    mesh.endpoint("old").health.refuse("gone")
+    with pytest.raises(NoReplica, match="old open"):
+        choices(mesh)
+    assert choices(mesh, version="2") == {"new"}
+
+
+def test_the_next_version_answers_when_the_oldest_drains() -> None:
+    mesh = FakeMesh([replica("old", versions=("1",), state=State.DRAINING), replica("new", versions=("2",))])
+    assert choices(mesh) == {"new"}
+
+
+def test_replicas_that_have_both_versions_are_all_asked() -> None:
+    mesh = FakeMesh([replica("a", versions=("1",)), replica("b", versions=("1", "2"))])
+    assert choices(mesh) == {"a", "b"}
