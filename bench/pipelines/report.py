@@ -106,6 +106,11 @@ class PipelineReport:
                 for load in LOADS
                 if (share := self.of_direct(name, "host", load.name)) is not None
             )
+            found.extend(
+                Target(f"{name}, {load.name} in flight, of the work alone", share, IDEAL, True)
+                for load in LOADS
+                if (share := self.of_ideal(name, "host", load.in_flight)) is not None
+            )
         return found
 
     def as_json(self) -> dict[str, Any]:

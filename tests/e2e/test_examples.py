@@ -17,7 +17,7 @@ import pytest
 import skimage.data
 
 from inferloom.sdk import InvalidInput, ReplicaError, SyncMeshClient
-from tests.support.up import Home, Up
+from tests.support.up import Home, Up, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOKEN = "s3cret"
@@ -64,6 +64,29 @@ def test_a_person_keeps_the_arm_of_the_ab_test_and_the_arms_get_their_shares(dig
         assert again.items() <= arms.items()
         assert arm("tester") == "mlp"
     assert 0.1 < list(arms.values()).count("mlp") / len(arms) < 0.3
+
+
+def test_the_mirror_compares_the_forest_with_the_svm_and_counts_as_they_do_offline(
+    digits: Up, heldout: dict[str, Any], pngs: list[bytes]
+) -> None:
+    def mirror() -> dict[str, Any]:
+        done = digits.run("split", "digits-mirror.classifier", "--json")
+        assert done.status == 0, str(done)
+        return next(dict(arm["compared"]) for arm in json.loads(done.out)["arms"] if arm.get("mirror"))
+
+    def count(of: dict[str, Any]) -> tuple[int, int]:
+        return int(of.get("agreed", 0)), int(of.get("differed", 0))
+
+    with SyncMeshClient(digits.address) as mesh:
+        mesh.infer("digits-mirror", {"png": bytes_of(pngs[0])})
+        wait_for(lambda: sum(count(mirror())) > 0, 10)
+        wait_for(lambda: count(mirror()) == count(mirror()), 10)  # of other tests' requests too
+        before = count(mirror())
+        for png in pngs:
+            mesh.infer("digits-mirror", {"png": bytes_of(png)})
+        wait_for(lambda: sum(count(mirror())) == sum(before) + len(pngs), 20, lambda: str(mirror()))
+    agreed = int((heldout["svm_labels"] == heldout["forest_labels"]).sum())
+    assert count(mirror())[0] - before[0] == agreed
 
 
 def test_json_takes_the_same_image_in_base64(digits: Up, heldout: dict[str, Any], pngs: list[bytes]) -> None:

@@ -142,3 +142,34 @@ def test_what_makes_no_sense_is_refused_in_one_line(up: Up, arguments: tuple[str
 
 def test_a_model_that_is_not_there_is_refused(up: Up) -> None:
     assert "model 'wich' not found; did you mean which?" in up.run("split", "wich", "1=1").error
+
+
+def test_a_version_that_has_a_share_stays_until_the_split_lets_it_go(up: Up) -> None:
+    split(up, "1=50", "2=50", "--by", "user")
+    refused = up.run("remove", "which:2")
+    assert refused.status == 2, str(refused)
+    assert refused.error.strip() == (
+        "the split of 'which' sends requests to which:2: first inferloom split which OTHER=100"
+    )
+
+
+def test_who_was_shown_what_is_recorded_beside_the_logs(up: Up) -> None:
+    split(up, "1=50", "2=50", "--by", "user")
+    wait_for(lambda: set(answers(up, USERS)) == {1, 2}, 5)
+    [file] = (up.home.state / "logs").glob("*/exposures.jsonl")
+
+    def arms() -> set[str]:
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        assert all(line["split"] == "which" for line in lines)
+        return {line["arm"] for line in lines}
+
+    wait_for(lambda: arms() == {"1", "2"}, 5)
+
+
+def test_a_model_that_is_removed_takes_its_split_with_it(up: Up, tmp_path: Path) -> None:
+    added = up.run("add", which(tmp_path, 3), "--as", "other:1")
+    assert added.status == 0, str(added)
+    assert up.run("split", "other", "1=100").status == 0
+    removed = up.run("remove", "other")
+    assert (removed.status, removed.out) == (0, "removed the split of other\nremoved other\n"), str(removed)
+    assert "no split 'other' is in force" in up.run("split", "other", "--json").error

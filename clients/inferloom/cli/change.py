@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from inferloom.cli.change_apps import add_app, forget_apps
+from inferloom.cli.split_named import check_not_split
 from inferloom.cli.state import MeshState, author, find
 from inferloom.cli.up.declared import split_name
 from inferloom.cli.up.describe import is_app
-from inferloom.cli.up.documents import KIND, NAMED, PROBLEM, SERVICE, ModelSpec, VersionSpec
+from inferloom.cli.up.documents import KIND, NAMED, PROBLEM, SERVICE, SPLIT, ModelSpec, VersionSpec
 from inferloom.cli.up.examples import example_calls
 from inferloom.cli.up.output import Output
 from inferloom.cli.up.ready import LoadFailed, TooSlow, wait_until_served
@@ -117,7 +118,7 @@ async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
     Returns once what is in flight has been answered.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: there is none, or a split sends requests to it.
         RegistryUnavailable: no mesh answers.
     """
     state = meant(mesh, token)
@@ -127,14 +128,25 @@ async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
     try:
         before = await _document(registry, wanted)
         after = _without(before, number)
+        await check_not_split(registry.documents, wanted, number if after is not None else None)
         await registry.documents.put(before.kind, wanted, after, expected_version=before.version, author=author())
-        if before.kind != KIND and after is None:
-            await forget_apps(registry)
+        if after is None:
+            await _remove_split(registry, wanted)
+            if before.kind != KIND:
+                await forget_apps(registry)
         if not await _gone(registry, wanted, number if after is not None else ""):
             print(f"{name} still has requests in flight and goes when they end", file=sys.stderr)
         print(f"removed {name}")
     finally:
         await registry.close()
+
+
+async def _remove_split(registry: RemoteRegistry, name: str) -> None:
+    """With the whole model: a new one of this name shall not be split by what was said of the old one."""
+    present = await registry.documents.get(SPLIT, name)
+    if present is not None:
+        await registry.documents.put(SPLIT, name, None, expected_version=present.version, author=author())
+        print(f"removed the split of {name}")
 
 
 async def _document(registry: RemoteRegistry, name: str) -> Document:

@@ -6,11 +6,13 @@ import asyncio
 import os
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 from inferloom.cli.registry import open_registry
 from inferloom.cli.signals import stop_requested
 from inferloom.mesh.admin import Admin
 from inferloom.mesh.listen import parse_address
+from inferloom.mesh.splits.log import ExposureLog
 from inferloom.mesh.telemetry.tracing import from_environment
 from inferloom.services.host.config import HostConfig
 from inferloom.services.host.host import Host
@@ -18,13 +20,18 @@ from inferloom.services.host.host import Host
 __all__ = ["describe_app", "run_host"]
 
 
-async def run_host(config: HostConfig, registry: str, admin: str, token: str | None = None) -> None:
+async def run_host(
+    config: HostConfig, registry: str, admin: str, token: str | None = None, exposures: Path | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM, then drain.
+
+    Args:
+        exposures: file for who was shown which arm, of the calls inside services and of the pipelines' Routes.
 
     The process ends itself with status 70 where its code hangs: its supervisor starts another.
 
     Raises:
-        ConfigError: the file does not import, an option is wrong, or a port is in use.
+        ConfigError: the file does not import, an option is wrong, a port is in use, or `exposures` cannot be written.
         RegistryUnavailable: the registry does not answer.
     """
     stop = stop_requested()
@@ -38,6 +45,10 @@ async def run_host(config: HostConfig, registry: str, admin: str, token: str | N
         config=lambda: {"registry": registry, **{name: str(getattr(config, name)) for name in HostConfig.__slots__}},
         collect=host.collect,
     )
+    record = ExposureLog(exposures) if exposures is not None else None
+    if record is not None:
+        await record.start()
+        host.router.exposures.add(record)
     where = await face.start(parse_address(admin, "--admin"))
     running = asyncio.create_task(host.run(), name="host")
     stopping = asyncio.create_task(stop.wait())
@@ -51,6 +62,8 @@ async def run_host(config: HostConfig, registry: str, admin: str, token: str | N
         for task in (stopping, saying, running):
             task.cancel()
         await asyncio.gather(stopping, saying, running, return_exceptions=True)
+        if record is not None:
+            await record.close()
         await source.close()
         await face.close()
         tracing.close()

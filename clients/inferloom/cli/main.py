@@ -55,6 +55,7 @@ Inputs = Annotated[
 MaxMessage = Annotated[int, typer.Option("--max-message-mib", min=1, max=1024, help="Largest message, on every hop.")]
 Outputs = Annotated[list[str] | None, typer.Option("--output", help="The same for outputs.")]
 Drain = Annotated[float, typer.Option("--drain-timeout", min=0, help="Seconds for what is in flight when it stops.")]
+Exposures = Annotated[Path | None, typer.Option(help="File for who was shown which arm, as lines of JSON.")]
 Http = Annotated[
     str | None,
     typer.Option("--http", help="HOST:PORT of JSON for services and pipelines, or off; default 127.0.0.1:8080."),
@@ -348,7 +349,7 @@ def router(
     tls_client_ca: Annotated[Path | None, typer.Option(help="PEM CA: callers must show a certificate (mTLS).")] = None,
     token_file: Annotated[Path | None, typer.Option(help="File with the token that every call needs.")] = None,
     write_token_file: Annotated[Path | None, typer.Option(help="File with the token that writing needs.")] = None,
-    exposures: Annotated[Path | None, typer.Option(help="File for who was shown which arm, as lines of JSON.")] = None,
+    exposures: Exposures = None,
     http: Annotated[str, typer.Option(help="HOST:PORT of JSON for services and pipelines, or off.")] = "off",
     http_when_needed: Annotated[bool, typer.Option(hidden=True, help="Not before there is one of them.")] = False,
 ) -> None:
@@ -448,6 +449,7 @@ def host(
     ] = 5.0,
     max_message_mib: MaxMessage = 64,
     drain_timeout: Drain = 30.0,
+    exposures: Exposures = None,
     token: Token = None,
 ) -> None:
     """Run services and pipelines, and keep them in the registry."""
@@ -473,7 +475,7 @@ def host(
         drain_timeout=drain_timeout,
         max_message=max_message_mib * 1024 * 1024,
     )
-    _run(run_host(config, registry, admin, token))
+    _run(run_host(config, registry, admin, token, exposures))
 
 
 @app.command()

@@ -10,8 +10,8 @@ from inferloom.mesh.splits.spec import read
 __all__ = ["check_not_split"]
 
 
-async def check_not_split(documents: Documents, name: str, version: str) -> None:
-    """For whoever takes a version of a model away.
+async def check_not_split(documents: Documents, name: str, version: str | None) -> None:
+    """For whoever takes a version of a model away, or (None) the whole model, whose own split goes with it.
 
     Raises:
         InvalidInput: a split still sends requests to it.
@@ -21,11 +21,14 @@ async def check_not_split(documents: Documents, name: str, version: str) -> None
             continue
         for arm in read(f"split '{document.name}'", document.spec).arms:
             target = arm.version or ("" if arm.model else arm.name)
-            if (arm.model or document.name, target) == (name, version) and (arm.share or arm.mirror):
+            gone = version is None or target == version
+            own = version is None and document.name == name
+            if gone and not own and (arm.model or document.name) == name and (arm.share or arm.mirror):
                 cure = f"--mirror {arm.name}=0" if arm.mirror else "OTHER=100"
                 does = "copies requests to" if arm.mirror else "sends requests to"
                 raise InvalidInput(
-                    f"the split of '{document.name}' {does} {name}:{version}: first inferloom split {document.name} {cure}"
+                    f"the split of '{document.name}' {does} {name}{f':{version}' if version else ''}: "
+                    f"first inferloom split {document.name} {cure}"
                 )
 
 

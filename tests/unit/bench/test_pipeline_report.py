@@ -49,9 +49,11 @@ def test_less_than_nine_tenths_of_direct_calls_one_after_another_is_a_missed_tar
     three = PipelineSample("three-5", "host", "64", 0, 100, 800, 20, 30, 0)
     four = PipelineSample("four-5", "host", "64", 0, 100, 2700, 20, 30, 0)
     assert PipelineReport([direct, four], {}).of_direct("four-5", "host", "64") == pytest.approx(0.9)
-    [target] = PipelineReport([direct, three], {}).targets()
-    assert target.value == pytest.approx(0.8)
-    assert not target.met
+    beside, alone = PipelineReport([direct, three], {}).targets()
+    assert beside.value == pytest.approx(0.8)
+    assert alone.value == pytest.approx(800 * 0.015 / 64)
+    assert not beside.met
+    assert not alone.met
 
 
 def test_only_the_sums_of_the_stages_are_right_answers() -> None:

@@ -138,3 +138,12 @@ def test_the_table_has_a_row_for_each_arm_and_says_what_is_wrong() -> None:
     assert rows[1][:4] == ("3", "iris:3 (not served)", "mirror 50 %", "5")
     assert rows[1][8:] == ("75.0% of 4", "0.01, at most 0.5", "failed 2")
     assert table.caption == "version 4: broken"
+
+
+async def test_a_model_that_another_s_split_names_may_not_go_and_its_own_split_does_not_keep_it() -> None:
+    documents = MemoryDocuments()
+    spec = after(arms=("1=50", "iris-b=50")).to_json()
+    await documents.put(KIND, "iris", spec)
+    await check_not_split(documents, "iris", None)
+    with pytest.raises(InvalidInput, match="sends requests to iris-b: first inferloom split iris OTHER=100"):
+        await check_not_split(documents, "iris-b", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from inferloom.v1 import graph_pb2
 __all__ = ["check_pipelines", "findings_of"]
 
 Callee = tuple[str, str]  # name, version
+_NO_LINES: Mapping[str, Mapping[str, str]] = {}
 
 
 async def findings_of(written: Written, registry: RemoteRegistry, token: str | None) -> list[str]:
@@ -38,7 +39,9 @@ async def findings_of(written: Written, registry: RemoteRegistry, token: str | N
         InvalidInput: a Python file that they name functions of does not import.
     """
     pipelines = {name: spec for (kind, name), spec in written.documents.items() if kind == PIPELINE}
-    return await check_pipelines(pipelines, written.documents, written.sources, written.place, registry, token)
+    return await check_pipelines(
+        pipelines, written.documents, written.sources, written.place, registry, token, written.lines
+    )
 
 
 async def check_pipelines(
@@ -48,6 +51,7 @@ async def check_pipelines(
     place: Callable[[DocumentKey, str], str],
     registry: RemoteRegistry,
     token: str | None,
+    lines: Mapping[str, Mapping[str, str]] = _NO_LINES,
 ) -> list[str]:
     """As `findings_of`, for specs.
 
@@ -55,6 +59,7 @@ async def check_pipelines(
         beside: documents that are to be written with them.
         sources: Python files that their functions are in; those that the mesh knows are looked for there as well.
         place: a document's key and a node's name -> "file:line".
+        lines: of pipelines from Python, by name: "file:line" of their nodes.
     """
     if not pipelines:
         return []
@@ -74,9 +79,9 @@ async def check_pipelines(
     }
     callees = {callee for graph in graphs.values() for callee in _callees(graph)}
     served = await _served(sorted(callees), registry.address, token)
-    checks = _Checks(graphs, others, declared, served, registry.catalog, frozenset(_names(beside)))
+    checks = _Checks(graphs, others, declared, served, registry.catalog, frozenset(_names(beside)), lines)
     return [
-        f"{place((PIPELINE, name), finding.node)}: pipeline '{name}': {finding}"
+        f"{finding.place or place((PIPELINE, name), finding.node)}: pipeline '{name}': {replace(finding, place='')}"
         for name in graphs
         for finding in checks.findings(name)
     ]
@@ -92,6 +97,7 @@ class _Checks:
     served: Mapping[Callee, Signature]
     catalog: Catalog
     names: frozenset[str]
+    lines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     done: dict[str, Any] = field(default_factory=dict)
 
     def findings(self, name: str) -> Sequence[Finding]:
@@ -101,7 +107,7 @@ class _Checks:
     def _checked(self, name: str) -> Any:
         if name not in self.done:
             self.done[name] = None  # while it is checked: a pipeline that calls itself is a finding of its own
-            self.done[name] = check(self.graphs[name], self._known)
+            self.done[name] = check(self.graphs[name], self._known, self.lines.get(name, {}))
         return self.done[name]
 
     @property

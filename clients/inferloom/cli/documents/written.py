@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -29,12 +29,14 @@ class Written:
         documents: by kind and name, as they are stored.
         places: of those that stand in the file themselves, where their specs are.
         sources: Python files whose steps the pipelines may name.
+        lines: of pipelines from Python, by name: "file:line" of their nodes.
     """
 
     file: Path
     documents: Mapping[DocumentKey, Spec]
     places: Mapping[DocumentKey, Located]
     sources: frozenset[Path]
+    lines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def place(self, key: DocumentKey, node: str = "") -> str:
         """ "file:line" of a document, or of a node in it."""
@@ -63,7 +65,8 @@ async def written(path: Path, host: str = "", ask: Describe = describe) -> Writt
     described = {source: await ask(source) for source in sorted(file.sources)}
     documents = expand(file, described, host)
     steps = {step for pipeline in file.pipelines.values() for step in pipeline.steps}
-    return Written(path, documents, _places(file), file.sources | steps)
+    lines = {name: places for app in described.values() for name, places in app.places.items()}
+    return Written(path, documents, _places(file), file.sources | steps, lines)
 
 
 def _places(file: MeshFile) -> dict[DocumentKey, Located]:

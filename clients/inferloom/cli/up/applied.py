@@ -9,7 +9,7 @@ import structlog
 import yaml
 
 from inferloom.cli.up import meshfile
-from inferloom.cli.up.documents import KIND
+from inferloom.cli.up.documents import KIND, SPLIT
 from inferloom.cli.up.expand import Wanted
 from inferloom.cli.up.owned import HOSTED, Mine
 from inferloom.mesh.errors import InferloomError
@@ -66,7 +66,7 @@ class Applied:
         entries = [
             {"kind": kind, "name": name, "spec": _short(spec) if kind == KIND else dict(spec)}
             for (kind, name), spec in sorted(present.items())
-            if base.get((kind, name)) != spec
+            if not _same(kind, base.get((kind, name)), spec)
         ]
         entries += [
             {"kind": meshfile.REMOVED, "name": name, "spec": {} if kind == KIND else {"kind": kind}}
@@ -84,6 +84,13 @@ class Applied:
 def _kept(spec: Spec) -> Spec:
     """Which mesh it is for is settled at each start."""
     return {key: value for key, value in spec.items() if key != "host"}
+
+
+def _same(kind: str, base: Spec | None, present: Spec) -> bool:
+    """Ranges of a split do not count: they follow from what was before, and mesh.yaml goes on saying the shares."""
+    if base is None or kind != SPLIT:
+        return base == present
+    return {**base, "ranges": None} == {**present, "ranges": None}
 
 
 def _short(spec: Spec) -> dict[str, object]:

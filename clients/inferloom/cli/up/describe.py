@@ -34,6 +34,8 @@ class AppDescription:
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
     models: Mapping[str, ModelSpec] = field(default_factory=dict)  # those that name a file of their own
     pipelines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # graphs
+    # "file:line" of their nodes; two descriptions of what says the same are the same, wherever it stands
+    places: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False)
 
     @property
     def empty(self) -> bool:
@@ -109,7 +111,7 @@ def read(source: Path, text: str) -> AppDescription:
         name: {key: value for key, value in graph.items() if key != "name"}
         for name, graph in found.get("pipelines", {}).items()
     }
-    return AppDescription(source, services, models, pipelines)
+    return AppDescription(source, services, models, pipelines, found.get("places", {}))
 
 
 def may_be_app(path: Path) -> bool:

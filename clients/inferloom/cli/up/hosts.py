@@ -101,7 +101,9 @@ class HostFleet:
             argv.append("--no-services")
         if place.pipelines:
             argv.append("--pipelines")
-        argv += ["--id", f"{place.id}.{generation}" if generation else place.id, "--registry", settings.registry]
+        key = f"{place.id}.{generation}" if generation else place.id
+        argv += ["--id", key, "--registry", settings.registry]
+        argv += ["--exposures", str(settings.logs / f"exposures-{key}.jsonl")]
         argv += ["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-timeout", str(settings.drain_timeout)]
         return [*argv, "--reload" if settings.reload else "--no-reload"]
 

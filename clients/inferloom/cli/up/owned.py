@@ -12,10 +12,11 @@ from collections.abc import Mapping
 import structlog
 
 from inferloom.cli.state import author
-from inferloom.cli.up.documents import APP, KIND, KINDS, SERVICE
+from inferloom.cli.up.documents import APP, KIND, KINDS, SERVICE, SPLIT
 from inferloom.cli.up.expand import Wanted
-from inferloom.mesh.errors import ConfigError, InferloomError
+from inferloom.mesh.errors import ConfigError, InferloomError, InvalidInput
 from inferloom.mesh.registry.base import Document, DocumentKey, Registry, Spec
+from inferloom.mesh.split import Split, settled
 
 __all__ = ["HOSTED", "Mine", "declare", "reassert", "withdraw", "write"]
 
@@ -89,9 +90,11 @@ async def declare(registry: Registry, wanted: Wanted, host: str, mine: Mine) -> 
 
 
 async def write(registry: Registry, wanted: Wanted, mine: Mine) -> None:
-    """Write the documents."""
+    """Write the documents; of a split the ranges follow from those it had here before, so that nobody is moved."""
     for key, spec in wanted.items():
         mine.wrote(key)
+        if key[0] == SPLIT:
+            spec = await _following(registry, key[1], spec)
         await registry.documents.put(*key, spec, author=author())
 
 
@@ -114,6 +117,20 @@ async def withdraw(registry: Registry, mine: Mine) -> None:
             await registry.documents.put(kind, name, None, author=author())
     except InferloomError as error:
         log.warning("documents stay in the registry", error=str(error))
+
+
+async def _following(registry: Registry, name: str, spec: Spec) -> Spec:
+    """A split's spec with the ranges that follow from its newest version, be it one that the last run took out."""
+    history = await registry.documents.history(SPLIT, name)
+    before = next((document.spec for document in reversed(history) if document.spec is not None), None)
+    if before is None:
+        return spec
+    try:
+        Split.from_json(name, before)
+    except InvalidInput as error:
+        log.warning("the split before cannot be read: units may be moved", split=name, error=str(error))
+        return spec
+    return settled(name, spec, before)
 
 
 async def _write_again(registry: Registry, key: DocumentKey, spec: Spec, mine: Mine) -> None:

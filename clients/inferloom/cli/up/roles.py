@@ -19,10 +19,12 @@ from inferloom.mesh.listen import Address, free_port, parse_address
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.router.router import MIB, Router, RouterSettings
 from inferloom.mesh.router.server import RouterServer, ServerSettings
+from inferloom.mesh.splits.log import ExposureLog
 from inferloom.mesh.telemetry.tracing import from_environment
 
 __all__ = ["RouterRole", "Where", "router_process", "router_task"]
 
+EXPOSURES = "exposures.jsonl"  # of the router's splits, beside its logs
 START = 20.0  # seconds a role may take to say that it is ready
 
 
@@ -49,15 +51,21 @@ class RouterRole:
     http_when_needed: bool = False  # not before there is a service or pipeline
 
 
-async def router_task(registry: Registry, address: Address, role: RouterRole, stack: AsyncExitStack) -> Where:
+async def router_task(
+    registry: Registry, address: Address, role: RouterRole, logs: Path, stack: AsyncExitStack
+) -> Where:
     """The router in this process. The stack drains it.
 
     Raises:
-        ConfigError: a port is in use.
+        ConfigError: a port is in use, or the file of exposures cannot be written.
     """
     tracing = from_environment("inferloom")
     stack.callback(tracing.close)
     router = Router(registry, settings=RouterSettings(max_message=role.max_message_mib * MIB), tracing=tracing)
+    record = ExposureLog(logs / EXPOSURES, option="up")
+    await record.start()
+    stack.push_async_callback(record.close)  # after the router: what it ends last is recorded, too
+    router.exposures.add(record)
     await router.start()
     stack.push_async_callback(router.close)
     server = RouterServer(router, ServerSettings(address=address, write_token=role.token))
@@ -106,7 +114,7 @@ async def router_process(
     face = Address(face.host, face.port or free_port(face.host))
     argv = [*INFERLOOM, "router", "--grpc", str(grpc), "--admin", str(face), "--registry", registry]
     argv += ["--write-token-file", str(token_file), "--drain-timeout", str(role.drain)]
-    argv += ["--max-message-mib", str(role.max_message_mib)]
+    argv += ["--max-message-mib", str(role.max_message_mib), "--exposures", str(logs / EXPOSURES)]
     if role.http is not None:
         argv += ["--http", str(role.http), *(["--http-when-needed"] if role.http_when_needed else [])]
     started = asyncio.Event()

@@ -149,7 +149,7 @@ class _Up:
         )
         if settled.registry == "memory":
             memory = MemoryRegistry()
-            where = await router_task(memory, address, role, self._stack)
+            where = await router_task(memory, address, role, logs, self._stack)
             there = f"mesh://{reachable(where.grpc)}"
             hosting = HostSettings(there, self._token, logs, settled.reload, options.drain_timeout)
             return memory, TaskFleet(memory, fleet), where, hosting

@@ -26,7 +26,7 @@ from inferloom.mesh.router.pool import Pool
 from inferloom.mesh.split import Arm
 from inferloom.mesh.splits.figures import ArmFigures
 
-__all__ = ["MARK", "Copy", "Mirrors"]
+__all__ = ["LARGEST", "MARK", "Copy", "Mirrors"]
 
 log = structlog.get_logger(__name__)
 

@@ -31,7 +31,7 @@ def split_metrics(splitting: Splitting) -> Iterable[Metric]:
         "inferloom_split_mirror_difference", "Largest absolute difference of a mirror's answer.", labels=ARM
     )
     parts = []
-    for name, live in splitting.splits.items():
+    for name, live in [*splitting.routes.items(), *splitting.splits.items()]:
         for arm in live.split.arms:
             figures = live.figures.of(arm)
             for code, count in figures.codes.items():

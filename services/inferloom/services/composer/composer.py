@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,13 +28,13 @@ from inferloom.services.composer.cycles import steps_of
 from inferloom.services.composer.graph import graph_from
 from inferloom.services.composer.learnt import Learnt
 from inferloom.services.composer.node_model import Models
+from inferloom.services.composer.origin import declaration_of, places_of
 from inferloom.services.composer.pipeline import Pipeline
 from inferloom.services.composer.plan import compiled
 from inferloom.services.composer.pool import Pools
 from inferloom.services.composer.route_splits import RouteSplits
 from inferloom.services.composer.runtime import Facts, Runtime
 from inferloom.services.composer.traced_types import types_for
-from inferloom.services.declare.pipeline import PipelineDeclaration
 from inferloom.services.declare.step import StepDeclaration
 from inferloom.services.signature import Signature
 from inferloom.services.typed import Types, tensor_types
@@ -179,6 +178,7 @@ class Composer:
         for name in [name for name in self._seen if name not in documents]:
             for known in (self._live, self._versions, self._graphs, self._seen, self._judged, self.problems):
                 known.pop(name, None)
+            self._routes.forget(name)
         asked = True
         progress = True
         while progress:  # a pipeline that calls another one is judged once that one is there
@@ -210,6 +210,7 @@ class Composer:
         why = await self._learnt.learn(key for key in keys if key[0] not in self._graphs)
         checked = check(graph, self._known(steps))
         if checked.findings:
+            checked = check(graph, self._known(steps), places_of(graph))
             told = [str(finding) for finding in checked.findings]
             told += [f"model '{model}' cannot be asked: {text}" for model, text in why.items()]
             self._refuse(name, document, "; ".join(told))
@@ -302,9 +303,8 @@ class Composer:
         """The types of the function it was traced from, where that is part of this process; else those of its tensors."""
         graph = checked.graph
         where = f"pipeline '{graph.name}'"
-        module, _, function = graph.types.partition(":")
-        declaration = getattr(getattr(sys.modules.get(module), function, None), "declaration", None)
-        if isinstance(declaration, PipelineDeclaration) and declaration.name == graph.name:
+        declaration = declaration_of(graph)
+        if declaration is not None:
             with suppress(InferloomError):
                 types = types_for(declaration.function, where, checked.signature)
                 if types.signature.inputs == checked.signature.inputs:

@@ -41,9 +41,9 @@ class RouteSplits:
 
     async def learn(self, checked: Checked, document: Document) -> None:
         """Have a split for each Route by shares: from the one in force, or from the document's history."""
-        for node in checked.nodes.values():
-            if node.node.route.WhichOneof("by") != "split":
-                continue
+        nodes = [node for node in checked.nodes.values() if node.node.route.WhichOneof("by") == "split"]
+        self._keep(checked.graph.name, {f"{checked.graph.name}.{node.name}" for node in nodes})
+        for node in nodes:
             key = f"{checked.graph.name}.{node.name}"
             live = self._splits.get(key)
             previous = live.split if live is not None else await self._previous(key, node.name, document)
@@ -52,7 +52,11 @@ class RouteSplits:
                 live.follow(split, document.version)
             else:
                 self._splits[key] = LiveSplit(split, document.version, self._clock.wall())
-            self._router.splitting.splits.setdefault(key, self._splits[key])
+            self._router.splitting.routes[key] = self._splits[key]
+
+    def forget(self, pipeline: str) -> None:
+        """Its document is gone."""
+        self._keep(pipeline, set())
 
     def chooser(self, checked: Checked, node: CheckedNode) -> ByShares:
         """Of a Route whose split has been learnt."""
@@ -64,6 +68,11 @@ class RouteSplits:
     async def close(self) -> None:
         """End the mirrors that are under way."""
         await self._mirroring.close()
+
+    def _keep(self, pipeline: str, keys: set[str]) -> None:
+        for key in [key for key in self._splits if key.rpartition(".")[0] == pipeline and key not in keys]:
+            del self._splits[key]
+            self._router.splitting.routes.pop(key, None)
 
     async def _previous(self, key: str, node: str, document: Document) -> Split | None:
         """The split as the versions before have made it: so every composer has the same."""

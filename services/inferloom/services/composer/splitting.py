@@ -18,7 +18,7 @@ from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InferloomError, status_of
 from inferloom.mesh.oip import MODEL_INFER
 from inferloom.mesh.router.live_split import LiveSplit
-from inferloom.mesh.router.mirror import MARK
+from inferloom.mesh.router.mirror import LARGEST, MARK
 from inferloom.mesh.router.splitting import Turn
 from inferloom.mesh.split import Arm, Split
 from inferloom.mesh.splits.compare import compare
@@ -165,7 +165,14 @@ class ByShares:
             else:
                 figures.mirror.failed += 1
             return
-        comparison = await asyncio.to_thread(compare, MODEL_INFER.path, theirs, payload)
+        if max(len(payload), len(theirs)) > LARGEST:
+            figures.mirror.skip("large")
+            return
+        try:
+            comparison = await asyncio.to_thread(compare, MODEL_INFER.path, theirs, payload)
+        except ValueError:
+            figures.mirror.skip("unreadable")
+            return
         figures.mirror.compared(comparison, "", self._clock.now() - began)
 
 

@@ -14,7 +14,7 @@ __all__ = ["describe"]
 
 
 def describe(source: str) -> str:
-    """A JSON object: services, models, pipelines (as graphs), and errors: what is wrong with single pipelines.
+    """A JSON object: services, models, pipelines (as graphs), places (lines of their nodes), and errors in single pipelines.
 
     Raises:
         ConfigError: the file does not import, or declares something wrong: "file:line: TypeName: message".
@@ -27,11 +27,12 @@ def _described(app: App) -> dict[str, Any]:
     for service in app.services.values():
         for method in service.methods:
             service.types(method)
-    pipelines, errors = _graphs(app)
+    pipelines, places, errors = _graphs(app)
     return {
         "services": {name: _service(service) for name, service in app.services.items()},
         "models": {name: _model(model, app.file.parent) for name, model in app.models.items()},
         "pipelines": pipelines,
+        "places": places,
         "steps": sorted(app.steps),
         "errors": errors,
     }
@@ -64,16 +65,18 @@ def _model(model: ModelDeclaration, folder: Path) -> dict[str, Any]:
     }
 
 
-def _graphs(app: App) -> tuple[dict[str, Any], list[str]]:
+def _graphs(app: App) -> tuple[dict[str, Any], dict[str, dict[str, str]], list[str]]:
+    """Graphs, "file:line" of their nodes, and what is wrong with single ones."""
     if not app.pipelines:
-        return {}, []
+        return {}, {}, []
     from inferloom.services.composer.graph import spec_of
-    from inferloom.services.composer.trace import trace
+    from inferloom.services.composer.trace import traced
 
-    graphs, errors = {}, []
+    graphs, places, errors = {}, {}, []
     for name, declaration in app.pipelines.items():
         try:
-            graphs[name] = spec_of(trace(declaration))
+            found = traced(declaration)
+            graphs[name], places[name] = spec_of(found.graph), dict(found.places)
         except InferloomError as error:
             errors.append(str(error))
-    return graphs, errors
+    return graphs, places, errors

@@ -20,6 +20,7 @@ from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.listen import Address
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.router.router import Router, RouterSettings
+from inferloom.mesh.router.split_service import figures_servicer
 from inferloom.mesh.telemetry.metrics import gauge
 from inferloom.mesh.telemetry.tracing import Tracing
 from inferloom.services.answerer import Answerer
@@ -72,7 +73,7 @@ class Host:
         self._table = Table()
         self._tally = Tally()
         self._face = HostFace(self._table, self._tally, clock)
-        self._server = HostServer(self._face, max_message=config.max_message)
+        self._server = HostServer(self._face, max_message=config.max_message, figures=figures_servicer(self.router))
         self._work = Work(config.grace, self._replace, clock)
         self._code = Code(config, self._work, clock, self._publish)
         self._pipelines: Pipelines = no_pipelines()

@@ -15,20 +15,29 @@ from inferloom.mesh.oip import SERVICE, TYPED
 from inferloom.mesh.router.methods import Collector, MethodTable
 from inferloom.mesh.router.server import server_options
 from inferloom.services.host.face import HostFace
+from inferloom.v1 import mesh_pb2, mesh_pb2_grpc
 
 __all__ = ["HostServer"]
 
 TICK = 0.02  # seconds between two looks at whether a draining server is idle ...
 SETTLED = 3  # ... so many of which must say so: an answer that was given is still to be sent
 MIB = 1024 * 1024
+MESH = mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name
 _STATUS = health_pb2.HealthCheckResponse
 
 
 class HostServer:
-    """Serves a face until it is closed."""
+    """Serves a face until it is closed.
 
-    def __init__(self, face: HostFace, *, max_message: int = 64 * MIB) -> None:
+    Args:
+        figures: tells what the host's own router has counted of splits.
+    """
+
+    def __init__(
+        self, face: HostFace, *, max_message: int = 64 * MIB, figures: mesh_pb2_grpc.MeshServiceServicer | None = None
+    ) -> None:
         self._face = face
+        self._figures = figures
         self._server = grpc.aio.server(options=server_options(max_message))
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._told: set[str] = set()
@@ -43,6 +52,9 @@ class HostServer:
         others = Collector()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, others)
         names = [SERVICE, TYPED, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        if self._figures is not None:
+            mesh_pb2_grpc.add_MeshServiceServicer_to_server(self._figures, others)  # type: ignore[no-untyped-call]
+            names.append(MESH)
         reflected = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, others)
         self._server.add_generic_rpc_handlers(

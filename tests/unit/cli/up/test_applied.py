@@ -15,6 +15,7 @@ from inferloom.mesh.clock import ManualClock
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.registry.base import Document, DocumentKey, Spec
 from inferloom.mesh.registry.memory import MemoryRegistry
+from inferloom.mesh.split import settled
 
 IRIS = Path(__file__).parents[3] / "data/models/iris.onnx"
 
@@ -134,3 +135,16 @@ def test_what_the_files_declare_anew_is_no_difference(base: ModelSpec, tmp_path:
     applied.base = {**applied.base, **SERVICES}
     applied.write({**documents(base), **stored(SERVICES)})
     assert not (tmp_path / FILE).exists()
+
+
+def test_a_split_with_the_shares_of_mesh_yaml_is_not_kept_whatever_its_ranges_and_one_with_others_is(
+    tmp_path: Path,
+) -> None:
+    spec = settled("iris", {"arms": [{"name": "1", "share": 9}, {"name": "2", "share": 1}]}, None)
+    moved = {**spec, "ranges": {"1": [[0, 1]]}}
+    applied = Applied(tmp_path, {("split", "iris"): spec}, HERE)
+    applied.write(stored({("split", "iris"): moved}))
+    assert not (tmp_path / FILE).exists()
+    other = settled("iris", {"arms": [{"name": "1", "share": 5}, {"name": "2", "share": 5}]}, spec)
+    applied.write(stored({("split", "iris"): other}))
+    assert Applied(tmp_path, {("split", "iris"): spec}, HERE).documents() == {("split", "iris"): other}

@@ -85,6 +85,7 @@ class FakeMesh:
 
     def __post_init__(self) -> None:
         self.groups: dict[str, Any] = {}
+        self.splits: dict[str, LiveSplit] = {}  # by Route
         for name, fake in self.models.items():
             budget = RetryBudget(Retrying(budget_floor=self.tokens / 10), self.clock.now())
             model = Model(name, (Replica(name, "a", "10.0.0.1", 8001, versions=("1",), repeat=fake.repeat),))
@@ -132,7 +133,7 @@ class FakeMesh:
         models = Models(self, self.groups)
 
         def splitter(checked: Checked, node: CheckedNode) -> Chooser:
-            live = LiveSplit(split_of("p." + node.name, node.node, None), 1, 0.0)
+            live = self.splits[node.name] = LiveSplit(split_of("p." + node.name, node.node, None), 1, 0.0)
             called = {arm: [use.step.model] for arm, use in node.arms.items()}
             return ByShares(live, models, called, mirroring, None, self.clock, random.Random(1))
 

@@ -11,6 +11,8 @@ from grpc import StatusCode
 
 from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.errors import DeadlineExceeded, InvalidInput, ModelNotFound, ReplicaError
+from inferloom.mesh.router.mirror import LARGEST
+from inferloom.mesh.splits.figures import MirrorFigures
 from inferloom.services.composer.splitting import Mirroring
 from tests.unit.services.composer.composer_fakes import Arrays, FakeMesh, FakeModel, doubled, graph, step
 
@@ -212,6 +214,30 @@ async def test_a_mirror_neither_delays_nor_harms_the_answer(most: int) -> None:
     assert ("x-inferloom-mirror", "1") in mesh.sent[1].metadata
     await mirroring.close()
     assert not mirroring.tasks
+
+
+async def mirrored(mesh: FakeMesh, mirroring: Mirroring, x: Any) -> MirrorFigures:
+    """What the mirror `m` of `a` has been counted as, once it has answered and was compared."""
+    pipeline = mesh.pipeline(shares(("a", 1), mirror="m"), mirroring=mirroring)
+    answer = await mesh.ask(pipeline, x=x)
+    assert answer.outputs["y"].shape == np.shape(x)
+    copies = tuple(mirroring.tasks)
+    await mesh.clock.advance(1.0)
+    await asyncio.gather(*copies)  # comparing is done in a thread
+    split = mesh.splits["r"]
+    return split.figures.of(split.split.mirrors[0]).mirror
+
+
+async def test_a_mirror_s_answer_is_compared() -> None:
+    mesh = FakeMesh({"a": FakeModel(doubled), "m": FakeModel(doubled, seconds=0.1)})
+    told = await mirrored(mesh, Mirroring(), ONE)
+    assert (told.agreed, told.skipped) == (1, {})
+
+
+async def test_answers_of_more_than_a_mib_are_not_compared() -> None:
+    models = {name: FakeModel(doubled, most=0, seconds=0.1 * (name == "m")) for name in "am"}
+    told = await mirrored(FakeMesh(models), Mirroring(), np.ones((LARGEST // 8 + 1, 2), np.float32))
+    assert (told.agreed, told.skipped) == (0, {"large": 1})
 
 
 async def test_what_has_effects_is_never_mirrored() -> None:
