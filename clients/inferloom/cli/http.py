@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -53,12 +54,16 @@ class HttpPort:
 
     Args:
         address: where; its port is not 0.
+        tokens: every request needs one of them; empty: none is needed.
     """
 
-    def __init__(self, router: Router, address: Address, *, when_needed: bool = False) -> None:
+    def __init__(
+        self, router: Router, address: Address, *, when_needed: bool = False, tokens: Collection[str] = ()
+    ) -> None:
         self._router = router
         self._address = address
         self._when_needed = when_needed
+        self._tokens = tokens
         self._waiting: asyncio.Task[None] | None = None
         self._face: Any = None
         self._mounts: Any = None
@@ -96,5 +101,5 @@ class HttpPort:
         from inferloom.services.typed.http import HttpFace
 
         self._mounts = Mounts(self._router)
-        self._face = HttpFace(self._router, mounts={"*": self._mounts.handle})
+        self._face = HttpFace(self._router, mounts={"*": self._mounts.handle}, tokens=self._tokens)
         await self._face.start(self._address)

@@ -54,10 +54,9 @@ async def run_router(
         write_token=read_token(write_token_file, "--write-token-file") if write_token_file else None,
     )
     web = parse_http(http)
-    if web is not None and (tls is not None or settings.token is not None):
-        raise ConfigError(
-            "--http has neither TLS nor tokens: it cannot be given together with --tls-cert or --token-file"
-        )
+    if web is not None and tls is not None:
+        raise ConfigError("--http has no TLS: it cannot be given together with --tls-cert")
+    tokens = [token for token in (settings.token, settings.write_token) if token] if settings.token else []
     stop = stop_requested()
     source = open_registry(registry)
     tracing = from_environment("inferloom-router")
@@ -68,7 +67,7 @@ async def run_router(
     )
     server = RouterServer(router, settings)
     record = ExposureLog(exposures) if exposures is not None else None
-    port = HttpPort(router, web, when_needed=http_when_needed) if web is not None else None
+    port = HttpPort(router, web, when_needed=http_when_needed, tokens=tokens) if web is not None else None
     config = {"grpc": grpc, "registry": registry, "max_message_mib": max_message_mib, "drain_timeout": drain_timeout}
     starting = ["the registry has not answered yet"]
     face = Admin(

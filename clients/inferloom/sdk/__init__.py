@@ -8,7 +8,7 @@
     class ReadDigit:
         async def predict(self, png: bytes) -> int:
             out = await digits(pixels=decode(png))
-            return int(out.label[0])
+            return int(out.label.item())
 
     async with MeshClient("127.0.0.1:8081") as mesh:
         out = await mesh.infer("ReadDigit", {"png": png})

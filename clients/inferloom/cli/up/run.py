@@ -195,11 +195,12 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def _logs(address: Address) -> Path:
-    """The folder of this mesh's logs, emptied; those of meshes that ran long ago are removed."""
+    """The folder of this mesh's logs, emptied but for exposures; those of meshes that ran long ago are removed."""
     folder = state_folder() / "logs" / str(address).replace(":", "_")
     folder.mkdir(parents=True, exist_ok=True)
     for other in folder.parent.iterdir():
-        if other != folder and SYSTEM.wall() - other.stat().st_mtime > KEEP_LOGS:
+        newest = max((path.stat().st_mtime for path in (other, *other.glob("*"))), default=0.0)
+        if other != folder and SYSTEM.wall() - newest > KEEP_LOGS:
             shutil.rmtree(other, ignore_errors=True)
     for old in folder.glob("*.log"):
         old.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import grpc
 
 from inferloom.mesh.errors import ConfigError, Unauthenticated
 
-__all__ = ["Tls", "TokenInterceptor", "read_file", "read_token"]
+__all__ = ["Tls", "TokenInterceptor", "Tokens", "read_file", "read_token"]
 
 OPEN = "/grpc.health.v1.Health/"  # health checks carry no token
 
@@ -72,11 +72,26 @@ def _certificates(path: Path, option: str) -> None:
         raise ConfigError(f"{option}: {path} holds no certificate in PEM") from None
 
 
+class Tokens:
+    """Bearer tokens, compared in constant time; false where there are none."""
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self._expected = [f"Bearer {token}".encode() for token in tokens]
+
+    def __bool__(self) -> bool:
+        return bool(self._expected)
+
+    def has(self, authorization: object) -> bool:
+        """Whether the value of `authorization` is one of them."""
+        given = str(authorization).encode(errors="surrogateescape")
+        return any([hmac.compare_digest(given, expected) for expected in self._expected])
+
+
 class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Refuses every call but health checks that does not carry `authorization: Bearer TOKEN`, one of the tokens."""
 
     def __init__(self, *tokens: str) -> None:
-        self._expected = [f"Bearer {token}".encode() for token in tokens]
+        self._tokens = Tokens(tokens)
         self._refuse = grpc.unary_unary_rpc_method_handler(_refuse)
 
     async def intercept_service(
@@ -86,7 +101,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None or handler_call_details.method.startswith(OPEN):
             return handler
         for key, value in handler_call_details.invocation_metadata or ():
-            if key == "authorization" and any(hmac.compare_digest(str(value).encode(), e) for e in self._expected):
+            if key == "authorization" and self._tokens.has(value):
                 return handler
         if handler.request_streaming or handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(_refuse)

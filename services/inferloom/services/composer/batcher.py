@@ -18,6 +18,8 @@ from inferloom.mesh.errors import DeadlineExceeded, NoReplica
 __all__ = ["Batcher", "Member", "Timer", "call_at"]
 
 
+DECAY = 0.3  # share of a batch in the moving averages
+SHORT = 0.008  # seconds: the work of ours in a batch of three stages is about one millisecond
 ROUNDS = 16  # of the event loop, at most, before a batch goes out
 
 
@@ -104,12 +106,17 @@ class Batcher(Generic[T]):
         run: works on a batch and calls `done` of each member.
         most: rows of a batch. A member with more stands alone; whoever runs it says what is to happen.
         allowed: batches in flight, at least 1; may be changed at any time.
+        width: those of them that work at the same time where each stage of a unit is taken (replicas times instances).
     """
 
     def __init__(self, run: Callable[[list[Member[T]]], Awaitable[None]], most: int, clock: Clock) -> None:
         self.most = most
         self.allowed = 1
+        self.width = 1
         self.in_flight = 0
+        self._rows = 0  # in flight
+        self._load = 1.0  # rows in flight and waiting, lately
+        self._seconds = 0.0  # that a batch takes, lately
         self._waiting = 0  # rows in the queues, of callers who have gone among them
         self.batches = 0  # so far
         self.members = 0
@@ -132,7 +139,7 @@ class Batcher(Generic[T]):
             queue = self._queues[key] = deque()
         queue.append(member)
         self._waiting += member.rows
-        if self.in_flight < self.allowed:
+        if self._worth():
             self.in_flight += 1
             task = asyncio.create_task(self._work())
             self._workers.add(task)
@@ -148,6 +155,20 @@ class Batcher(Generic[T]):
         finally:
             timer.cancel()
 
+    def _worth(self) -> bool:
+        """Whether another batch shall go out now.
+
+        The first always does. A further one goes where batches take long, so that the models behind would idle, and when
+        its share of the load has gathered: after a batch has been answered its callers come back one by one, and a batch for
+        each of them would cost as much as one for all. Where batches are short our own work is what takes the time, and
+        fewer, larger ones are faster.
+        """
+        if not self.in_flight:
+            return True
+        if self.in_flight >= self.allowed or (self._seconds < SHORT and self.in_flight >= self.width):
+            return False
+        return self._waiting * self.allowed >= self._load
+
     async def close(self) -> None:
         """End what is under way."""
         workers = tuple(self._workers)
@@ -162,13 +183,25 @@ class Batcher(Generic[T]):
         try:
             while True:
                 await self._settle()
+                present = self._rows + self._waiting
+                self._load = max(present, self._load + DECAY * (present - self._load))
                 members = self._next()
                 if not members:
                     break
                 self.batches += 1
                 self.members += len(members)
-                await self._one(members, task)
-                if self.in_flight > self.allowed:
+                rows = sum([member.rows for member in members])
+                self._rows += rows
+                began = self._clock.now()
+                try:
+                    await self._one(members, task)
+                finally:
+                    self._rows -= rows
+                    self._seconds += DECAY * (self._clock.now() - began - self._seconds)
+                self.in_flight -= 1
+                again = self._waiting > 0 and self._worth()
+                self.in_flight += 1
+                if not again:
                     break
         finally:
             self.in_flight -= 1

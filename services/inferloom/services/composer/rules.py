@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from inferloom.mesh.call import Metadata
-from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.services.tensor import Tensor
 
 __all__ = ["MOST_ELEMENTS", "Rules", "compiled", "plain", "text_of"]
@@ -26,8 +26,16 @@ log = structlog.get_logger(__name__)
 
 
 def compiled(expression: str) -> Any:
-    """A program; `execute(names)` gives its value. InvalidInput where it is no CEL."""
-    import cel  # a megabyte that most pipelines do without
+    """A program; `execute(names)` gives its value.
+
+    Raises:
+        InvalidInput: it is no CEL.
+        ConfigError: the package that reads CEL is not installed.
+    """
+    try:
+        import cel  # megabytes that most pipelines do without
+    except ImportError:
+        raise ConfigError("routes by rules need CEL: pip install 'inferloom[rules]'") from None
 
     try:
         return cel.compile(expression)

@@ -62,4 +62,5 @@ class Unit:
         """
         width = min((runtime.facts(model).width for model in self.models), default=self.cpus)
         stages = min(self.depth, len(self.models) + 1) if self.models else self.depth
+        self.node.batcher.width = max(1, width)
         self.node.batcher.allowed = max(1, width) * max(1, stages)

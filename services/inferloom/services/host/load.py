@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ __all__ = ["Loader", "problem_of"]
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+_AT_FRONT = re.compile(r"\S+\.py:\d+: ")  # a declaration's error names its own line, which is not where it was noticed
+_BEHIND = re.compile(r" \((\S+\.py:\d+)\)")
 FOREIGN = frozenset({"site-packages", "dist-packages", "__pycache__", "node_modules"})
 
 
@@ -132,8 +135,13 @@ def problem_of(error: BaseException, folder: Path, file: Path) -> str:
             place = f"{_shown(frame.filename, folder)}:{frame.lineno}"
     if isinstance(error, SystemExit):
         return f"{place}: the file ends the process while it is imported (SystemExit: {error.code})"
-    said = str(error) if isinstance(error, InferloomError) else summary(error)
-    return said if said.startswith(place) else f"{place}: {said}"
+    if not isinstance(error, InferloomError):
+        return f"{place}: {summary(error)}"
+    said = re.sub(rf"{re.escape(str(folder))}/(\S+\.py:\d+)", r"\1", str(error))
+    if _AT_FRONT.match(said):
+        return said
+    own = _BEHIND.search(said)  # "argument 'x' has no type (app.py:12): ..."
+    return f"{own[1]}: {said.replace(own[0], '', 1)}" if own else f"{place}: {said}"
 
 
 def _shown(filename: str, folder: Path) -> str:

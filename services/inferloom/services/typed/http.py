@@ -48,6 +48,7 @@ class HttpFace:
         mounts: handlers `(request, name, tail)` of /NAME/tail, by the service's name; "*": every service with an HTTP port.
         max_body: bytes of one request; more is answered with 413.
         origins: of pages that may call besides its own, "https://app.example".
+        tokens: every request needs one of them, `Authorization: Bearer TOKEN`; empty: none is needed.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class HttpFace:
         mounts: Mapping[str, Mount] | None = None,
         max_body: int = 64 * MIB,
         origins: Collection[str] = (),
+        tokens: Collection[str] = (),
     ) -> None:
         self._router = router
         self._mounts = dict(mounts or {})
         self._max_body = max_body
         self._origins = origins
+        self._tokens = tokens
         self._descriptions = Descriptions(router)
         self._runner: web.AppRunner | None = None
         self._guard: Guard | None = None
@@ -73,7 +76,7 @@ class HttpFace:
             ConfigError: the port is in use; names `option`.
         """
         check_free(address, option)
-        self._guard = Guard(address, self._origins)
+        self._guard = Guard(address, self._origins, self._tokens)
         app = web.Application(middlewares=[self._answer_errors], client_max_size=self._max_body)
         app.router.add_get("/", self._get_root)
         app.router.add_post("/v1/{target}", self._post_call)
@@ -95,8 +98,7 @@ class HttpFace:
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             assert self._guard is not None
-            self._guard.check(request)
-            return await handler(request)
+            return await handler(self._guard.let_in(request))
         except web.HTTPRequestEntityTooLarge:
             most = f"the body exceeds {self._max_body} bytes"
             return error_response(Exhausted(most, reason="size"))
@@ -206,7 +208,7 @@ async def _body(request: web.Request) -> bytes:
     kind = request.content_type
     if kind != "application/json" and not kind.endswith("+json"):
         given = request.headers.get("Content-Type", "none")
-        raise InvalidInput(f"Content-Type: takes application/json, got {given[:80]!r} (with curl: --json '...')")
+        raise InvalidInput(f"Content-Type: takes application/json, got {given[:80]!r} (with curl: -H 'Content-Type: application/json')")
     return body
 
 

@@ -8,6 +8,8 @@ at 127.0.0.1) even read the answers. So:
     Sec-Fetch-Site        "cross-site" is refused where the browser sent no Origin
 
 Programs send none of these and are not hindered.
+
+Where there are tokens, every request needs one, whoever sends it. It goes no further than here.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from inferloom.mesh.errors import Forbidden
+from inferloom.mesh.errors import Forbidden, Unauthenticated
 from inferloom.mesh.listen import Address
+from inferloom.mesh.router.security import Tokens
 
 __all__ = ["Guard"]
 
@@ -26,14 +29,25 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Args: `address` listened on; `origins`, "https://app.example", that may write besides this server's own."""
+    """Args: `address` listened on; `origins`, "https://app.example", that may write besides this server's own; `tokens`, one of which is needed."""
 
-    def __init__(self, address: Address, origins: Collection[str] = ()) -> None:
+    def __init__(self, address: Address, origins: Collection[str] = (), tokens: Collection[str] = ()) -> None:
         self._address = address
         self._origins = frozenset(origins)
+        self._tokens = Tokens(tokens)
 
-    def check(self, request: web.Request) -> None:
-        """Raises Forbidden."""
+    def let_in(self, request: web.Request) -> web.Request:
+        """The request, less its token. Raises Forbidden, Unauthenticated."""
+        self._check(request)
+        if not self._tokens:
+            return request
+        if not self._tokens.has(request.headers.get(hdrs.AUTHORIZATION, "")):
+            raise Unauthenticated("this mesh needs a token: send the header 'Authorization: Bearer TOKEN'")
+        headers = request.headers.copy()
+        del headers[hdrs.AUTHORIZATION]
+        return request.clone(headers=headers)
+
+    def _check(self, request: web.Request) -> None:
         host = _host(request.host)
         if self._address.loopback and not _is_loopback(host):
             raise Forbidden(

@@ -139,9 +139,11 @@ class FakeMesh:
 
         return Runtime(models, steps, self.facts, Pools(self.clock), splitter, None, self.clock, batching)
 
+    def known(self, steps: Mapping[str, StepDeclaration] = {}) -> Known:
+        return Known(self.signature, lambda name: self.models[name].repeat, lambda: list(self.models), steps, {})
+
     def checked(self, spec: Mapping[str, Any], steps: Mapping[str, StepDeclaration] = {}) -> Checked:
-        known = Known(self.signature, lambda name: self.models[name].repeat, lambda: list(self.models), steps, {})
-        checked = check(graph_from(spec, "p"), known)
+        checked = check(graph_from(spec, "p"), self.known(steps))
         assert not checked.findings, [str(finding) for finding in checked.findings]
         return checked
 

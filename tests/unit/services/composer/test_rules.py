@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
-from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.errors import ConfigError, InvalidInput
+from inferloom.services.composer.check import check
+from inferloom.services.composer.graph import graph_from
 from inferloom.services.composer.rules import Rules, plain, text_of
 from inferloom.services.tensor import Tensor
+from tests.unit.services.composer.composer_fakes import FakeMesh, FakeModel, doubled
+
+CALL = {"model": "m", "inputs": {"x": "input.x"}}
+GRAPH = {
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
+    "outputs": [{"name": "y", "source": "r.y"}],
+}
 
 
 def tensor(values: Any, kind: Any = None) -> Tensor:
@@ -60,3 +70,13 @@ def test_a_value_names_an_arm(value: Any, name: str) -> None:
 def test_several_values_name_no_arm() -> None:
     with pytest.raises(InvalidInput, match="one element"):
         text_of(tensor([1, 2]))
+
+
+def test_without_the_package_that_reads_cel_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cel", None)
+    with pytest.raises(ConfigError, match=r"^routes by rules need CEL: pip install 'inferloom\[rules\]'$"):
+        Rules([("a", "true")])
+    arms = [{"name": "a", "when": "true", "step": CALL}, {"name": "b", "step": CALL}]
+    spec = {**GRAPH, "nodes": [{"name": "r", "route": {"rules": {}, "default": "b", "arms": arms}}]}
+    [finding] = check(graph_from(spec, "p"), FakeMesh({"m": FakeModel(doubled)}).known()).findings
+    assert str(finding) == "node r, arms.a.when: routes by rules need CEL: pip install 'inferloom[rules]'"

@@ -117,3 +117,24 @@ def test_a_file_that_is_taken_up_is_no_change(tmp_path: Path) -> None:
     files = Files([])
     files.see([one])
     assert not files.changed([one])
+
+
+def test_an_error_of_a_declaration_names_its_own_line_once_and_below_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "loads_h.py").write_text(
+        "from inferloom.sdk import service\n\n\n@service\nasync def first(x: int) -> int:\n    return x\n\n\n"
+        "@service(replicas=0)\nasync def second(x: int) -> int:\n    return x\n"
+    )
+    with pytest.raises(ConfigError, match=r"^loads_h\.py:(9|10): replicas=0") as caught:
+        Loader(tmp_path / "loads_h.py").load(same)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_place_at_the_end_of_a_message_is_put_in_front(tmp_path: Path) -> None:
+    (tmp_path / "loads_i.py").write_text("X = 1\n")
+    where = f"{tmp_path.resolve() / 'loads_i.py'}:12"
+
+    def refuse(module: ModuleType) -> None:
+        raise ConfigError(f"Shop: argument 'x' has no type ({where}): write `x: bytes`")
+
+    with pytest.raises(ConfigError, match=r"^loads_i\.py:12: Shop: argument 'x' has no type: write `x: bytes`$"):
+        Loader(tmp_path / "loads_i.py").load(refuse)
