@@ -48,6 +48,7 @@ __all__ = [
 
 REASON_KEY = "x-inferloom-reason"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+INNER_KEY = "x-inferloom-inner"  # it was a call further in that was turned away: the one around it had begun
 
 
 class InferloomError(Exception):

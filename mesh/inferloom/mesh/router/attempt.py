@@ -6,7 +6,7 @@ from grpc import StatusCode
 
 from inferloom.mesh.call import Call, Metadata, Outcome, Reply, Verdict, verdict
 from inferloom.mesh.clock import Clock
-from inferloom.mesh.errors import PUSHBACK_KEY, DeadlineExceeded, Exhausted, InferloomError, ReplicaError
+from inferloom.mesh.errors import INNER_KEY, PUSHBACK_KEY, DeadlineExceeded, Exhausted, InferloomError, ReplicaError
 from inferloom.mesh.oip import METHODS
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.router.endpoint import Endpoint
@@ -81,6 +81,7 @@ async def attempt_once(
             endpoint.health.refuse(f"no connection to {replica.address}")
     except ReplicaError as exception:
         error, shed = _translate(exception)
+        shed = shed and (policy.idempotent or all(key != INNER_KEY for key, _ in exception.trailing))
         code = error.code
     finally:
         now = clock.now()

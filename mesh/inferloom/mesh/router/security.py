@@ -84,7 +84,7 @@ class Tokens:
     def has(self, authorization: object) -> bool:
         """Whether the value of `authorization` is one of them."""
         given = str(authorization).encode(errors="surrogateescape")
-        return any([hmac.compare_digest(given, expected) for expected in self._expected])
+        return any(hmac.compare_digest(given, expected) for expected in self._expected)
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]

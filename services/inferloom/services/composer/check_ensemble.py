@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from inferloom.clients.metadata import TensorSpec
-from inferloom.services.composer.check_scope import Scope, compatible, misfit, sizes
+from inferloom.services.composer.check_scope import Scope, compatible, misfit, same_datatype, sizes
 from inferloom.services.composer.check_step import callee_of, use_of
 from inferloom.services.composer.checked import CheckedNode, Use
 from inferloom.services.composer.graph import hint
@@ -114,7 +114,7 @@ def _agree(scope: Scope, node: graph_pb2.Node, uses: Mapping[str, Use], output: 
         last = 1 if loose and len(spec.shape) == len(base.shape) else 0
         mine, theirs = spec.shape[: len(spec.shape) - last], base.shape[: len(base.shape) - last]
         same_rank = not spec.shape or not base.shape or len(spec.shape) == len(base.shape)
-        if spec.datatype != base.datatype or not same_rank or not compatible(mine, theirs):
+        if not same_datatype(spec, base) or not same_rank or not compatible(mine, theirs):
             text = f"it gives {spec}, {first} gives {base}; all members give the same"
             scope.findings.add(node.name, f"members.{key}", text)
             agreed = False
@@ -135,7 +135,7 @@ def _combined(scope: Scope, node: graph_pb2.Node, uses: Mapping[str, Use], outpu
     if how == "vote":
         found = _vote(base)
     elif how in ("mean", "median"):
-        found = [TensorSpec(output, base.datatype if base.datatype in _FLOATS else "FP64", base.shape)]
+        found = [TensorSpec(output, base.datatype if base.datatype in (*_FLOATS, "") else "FP64", base.shape)]
     elif how == "max":
         found = [base]
     else:
@@ -198,6 +198,8 @@ def _into(scope: Scope, node: graph_pb2.Node, joined: TensorSpec) -> tuple[Use, 
 
 
 def _vote(base: TensorSpec) -> list[TensorSpec]:
+    if not base.datatype:  # not known: labels and scores have different shapes
+        return [TensorSpec("label", "", ()), TensorSpec("share", "FP64", ())]
     scores = base.datatype in _FLOATS
     shape = (base.shape[:-1] or (1,)) if scores and base.shape else base.shape
     return [TensorSpec("label", "INT64" if scores else base.datatype, shape), TensorSpec("share", "FP64", shape)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inferloom.clients.metadata import TensorSpec
-from inferloom.services.composer.check_scope import Scope, compatible, sizes
+from inferloom.services.composer.check_scope import Scope, compatible, same_datatype, sizes
 from inferloom.services.composer.references import Reference
 from inferloom.v1 import graph_pb2
 
@@ -46,7 +46,7 @@ def _one(scope: Scope, output: graph_pb2.Output) -> _Found:
     spec = source.spec
     if spec is not None and output.datatype:
         want = TensorSpec(output.name, output.datatype, tuple(output.shape))
-        if spec.datatype != want.datatype or not compatible(spec.shape, want.shape):
+        if not same_datatype(spec, want) or not compatible(spec.shape, want.shape):
             says = f"it is annotated {want.datatype} {sizes(want.shape)}"
             text = f"{says}, but {source.reference} is {spec.datatype} {sizes(spec.shape)}"
             scope.findings.add("", path, f"{text}; annotate that, or convert it in a step")

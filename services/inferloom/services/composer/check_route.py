@@ -6,7 +6,7 @@ import math
 import re
 
 from inferloom.clients.metadata import TensorSpec
-from inferloom.services.composer.check_scope import Scope, compatible, sizes
+from inferloom.services.composer.check_scope import Scope, compatible, same_datatype, sizes
 from inferloom.services.composer.check_step import use_of
 from inferloom.services.composer.checked import CheckedNode, Use
 from inferloom.services.composer.graph import hint
@@ -101,7 +101,7 @@ def _output(scope: Scope, node: graph_pb2.Node, names: list[str]) -> Reference |
     spec = source.spec
     if spec is not None:
         told = f"{source.reference} is {spec.datatype} {sizes(spec.shape)}"
-        if spec.datatype not in _NAMES:
+        if spec.datatype not in (*_NAMES, ""):
             scope.findings.add(name, "output", f"{told}; it is the name of an arm: text, truth or a whole number")
         elif not compatible(spec.shape, (1,)):
             scope.findings.add(name, "output", f"{told}; it must be one value")
@@ -154,7 +154,7 @@ def _same_outputs(scope: Scope, node: graph_pb2.Node, arms: dict[str, Use]) -> d
         for key, spec in use.outputs.items():
             have = outputs[key]
             ranks = len(spec.shape) == len(have.shape) or not spec.shape or not have.shape
-            if spec.datatype != have.datatype or not ranks or not compatible(spec.shape, have.shape):
+            if not same_datatype(spec, have) or not ranks or not compatible(spec.shape, have.shape):
                 text = f"it gives {spec}, {first} gives {have}; all arms give the same outputs"
                 scope.findings.add(node.name, f"arms.{name}", text)
                 break

@@ -20,7 +20,7 @@ from inferloom.v1 import graph_pb2
 if TYPE_CHECKING:
     from inferloom.services.declare.step import StepDeclaration
 
-__all__ = ["Known", "Scope", "Source", "compatible", "misfit", "sizes"]
+__all__ = ["Known", "Scope", "Source", "compatible", "misfit", "same_datatype", "sizes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,11 @@ class Scope:
         return Source(Reference(reference.node, spec.name), spec, found.rows)
 
 
+def same_datatype(one: TensorSpec, other: TensorSpec) -> bool:
+    """ "" is one that is not known (see assumed.py)."""
+    return one.datatype == other.datatype or not (one.datatype and other.datatype)
+
+
 def compatible(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
     """Whether a tensor of the one shape may be given where the other is wanted; an empty shape is not told."""
     if not have or not want:
@@ -145,7 +150,7 @@ def compatible(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
 def misfit(have: TensorSpec, want: TensorSpec, source: str, taker: str) -> str:
     """What does not fit and what would; "" where it fits."""
     told = f"{source} is {have.datatype} {sizes(have.shape)}; {taker} takes {want}"
-    if have.datatype != want.datatype:
+    if not same_datatype(have, want):
         return f"{told}: make it {want.datatype} in a step between"
     if compatible(have.shape, want.shape):
         return ""

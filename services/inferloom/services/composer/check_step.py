@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from inferloom.clients.metadata import TensorSpec
 from inferloom.mesh.errors import InvalidInput
-from inferloom.services.composer.check_scope import Scope, compatible, misfit
+from inferloom.services.composer.check_scope import Scope, compatible, misfit, same_datatype
 from inferloom.services.composer.checked import Use
 from inferloom.services.composer.constants import tensor_of
 from inferloom.services.composer.graph import hint
@@ -192,14 +192,14 @@ def _same_faces(scope: Scope, node: str, path: str, step: graph_pb2.Step, callee
     name = step.on_error.model
     takes = {spec.name: spec for spec in other.inputs}
     for spec in callee.inputs:
-        if spec.name in takes and takes[spec.name].datatype == spec.datatype:
+        if spec.name in takes and same_datatype(takes[spec.name], spec):
             continue
         if not spec.optional:
             scope.findings.add(node, path, f"'{name}' does not take {spec}, as '{step.model or step.function}' does")
     gives = {spec.name: spec for spec in other.outputs}
     for spec in callee.outputs:
         found = gives.get(spec.name)
-        if found is None or found.datatype != spec.datatype or not compatible(found.shape, spec.shape):
+        if found is None or not same_datatype(found, spec) or not compatible(found.shape, spec.shape):
             scope.findings.add(node, path, f"'{name}' does not give {spec}, as '{step.model or step.function}' does")
 
 

@@ -45,7 +45,7 @@ def tensor_of(value: Value, spec: TensorSpec | None, *, row: bool = False) -> Te
         InvalidInput: the value is not of that datatype or shape; says both.
     """
     plain = MessageToDict(value)
-    datatype = spec.datatype if spec else _datatype(plain)
+    datatype = (spec.datatype if spec else "") or _datatype(plain)
     wanted = spec.shape[1:] if spec and row else spec.shape if spec else ()
     array = _array(plain, datatype)
     if array.ndim == 0 and not (row and spec and len(wanted) == 0):
@@ -121,7 +121,8 @@ def _array(plain: Any, datatype: str) -> np.ndarray[Any, Any]:
     dtype = numpy_type(datatype, "constant")
     try:
         array = np.asarray(plain)
-        cast = array.astype(np.float32 if datatype == BF16 else dtype)
+        with np.errstate(invalid="ignore"):  # beyond the integers: told below
+            cast = array.astype(np.float32 if datatype == BF16 else dtype)
     except (ValueError, TypeError, OverflowError):
         raise InvalidInput(f"{_short(plain)} is no {datatype}") from None
     exact = array.dtype.kind == dtype.kind == "b" or (array.dtype.kind in "iuf" and dtype.kind != "b")

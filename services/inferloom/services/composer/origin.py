@@ -27,7 +27,7 @@ def declaration_of(graph: graph_pb2.Graph) -> PipelineDeclaration | None:
 
 
 def places_of(graph: graph_pb2.Graph) -> Mapping[str, str]:
-    """"file:line" as `Traced.places` has them, of the nodes that the function still makes as they are in the graph."""
+    """ "file:line" as `Traced.places` has them, of the nodes that the function still makes as they are in the graph."""
     declaration = declaration_of(graph)
     if declaration is None:
         return {}

@@ -20,7 +20,7 @@ from inferloom.services.tensor import Tensor, Tensors
 from inferloom.services.typed import Types, tensor_types, types_of
 from inferloom.v1 import graph_pb2
 
-__all__ = ["Annotated", "annotated", "types_for"]
+__all__ = ["Annotated", "annotated", "argument_types", "is_open", "types_for"]
 
 _SINGLE = "result"
 
@@ -62,7 +62,7 @@ def annotated(function: Callable[..., Any], where: str) -> Annotated:
             except InvalidInput as error:
                 raise ConfigError(f"{where}, argument {spec.name}: its default: {error}") from None
         inputs.append(tensor)
-    outputs = None if _open(function) else {spec.name: spec for spec in types.signature.outputs}
+    outputs = None if is_open(function) else {spec.name: spec for spec in types.signature.outputs}
     return Annotated(f"{function.__module__}:{function.__qualname__}", inputs, outputs)
 
 
@@ -73,7 +73,12 @@ def types_for(function: Callable[..., Any], where: str, signature: Signature) ->
         signature: of the checked graph, for the outputs where `-> Outputs` leaves them open.
     """
     types = types_of(_closed(function), where=where)
-    return _OpenTypes(types, tensor_types(signature, where)) if _open(function) else types
+    return _OpenTypes(types, tensor_types(signature, where)) if is_open(function) else types
+
+
+def argument_types(function: Callable[..., Any], where: str) -> Types:
+    """Its types; of one that leaves its outputs open those of the arguments alone."""
+    return types_of(_closed(function), where=where)
 
 
 class _OpenTypes:
@@ -107,7 +112,8 @@ class _OpenTypes:
         return Description(text, self._arguments.description(text).request, results.response, results.streams)
 
 
-def _open(function: Callable[..., Any]) -> bool:
+def is_open(function: Callable[..., Any]) -> bool:
+    """Whether its annotation leaves the outputs open: `-> Outputs`, or none."""
     answer = function.__annotations__.get("return", Outputs)
     if isinstance(answer, str):  # `from __future__ import annotations`
         return answer.rpartition(".")[2] == "Outputs" or answer.partition("[")[0] in ("dict", "Any")
@@ -116,7 +122,7 @@ def _open(function: Callable[..., Any]) -> bool:
 
 def _closed(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function without its result where that is open: a copy, since its annotations are the user's."""
-    if not _open(function) or not isinstance(function, FunctionType):
+    if not is_open(function) or not isinstance(function, FunctionType):
         return function
     copy = FunctionType(
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__

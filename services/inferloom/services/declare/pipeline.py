@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from inferloom.mesh.errors import ConfigError
+from inferloom.services.declare.local import run_here
 from inferloom.services.declare.options import check_name, seconds
 from inferloom.services.declare.place import place_of
+from inferloom.services.declare.replacement import replaced, replaced_names
 from inferloom.services.declare.typed_handle import TypedHandle
 
 if TYPE_CHECKING:
@@ -68,6 +70,36 @@ class Pipeline(Generic[P, R]):
     def handle(self) -> TypedHandle[R]:
         """For services: `await digits.handle()(png=png)` is typed as awaitable; has options(...) and replaced(...)."""
         return self._handle
+
+    def run_local(self, *args: Any, handles: Mapping[str, Callable[..., Any]] | None = None, **kwargs: Any) -> R:
+        """Run it here, without any mesh, and wait: its steps run in this process, functions stand for what it calls.
+
+            answer = digits.run_local(png=png, handles={"svm": lambda pixels: {"label": [3]}, "mlp": ...})
+
+        It is checked as a composer does it, as far as the types of what it calls are known. Nothing is batched, and each
+        step is tried once. Works where an event loop runs already, as in a notebook.
+
+        Args:
+            handles: functions that answer in place of models and services, by name. They take the inputs by name, are async
+                or not, and return a mapping of arrays (of a declared service: what it would return). One that raises is a
+                model that fails: with a quorum or a fallback the pipeline answers all the same.
+
+        Returns:
+            What the function's annotation says; of `-> Outputs` an InferResult.
+
+        Raises:
+            ConfigError: it cannot run so; says why, and where it stands.
+            InvalidInput: an argument is not what is annotated.
+            Unreachable: something is called that is not replaced, and no mesh answers; says the ways out.
+        """
+        from inferloom.services.composer.local import run_pipeline
+
+        declaration, arguments = self.declaration, self._handle.bound(args, kwargs)
+        with replaced(handles or {}):
+            module = declaration.function.__module__
+            return cast(
+                R, run_here(lambda: run_pipeline(declaration, arguments), module=module, replaced=replaced_names())
+            )
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name}>"

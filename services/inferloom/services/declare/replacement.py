@@ -35,6 +35,10 @@ class Replacement:
         except ValueError:  # some functions written in C do not tell
             self._signature = None
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self._function
+
     async def __call__(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
         """Raises InvalidInput where it does not take these inputs."""
         answer = self._begun(positional, inputs)

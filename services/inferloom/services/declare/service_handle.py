@@ -116,7 +116,7 @@ class ServiceMethod(TypedHandle[Any]):
             finally:
                 await _lifecycle(instance, "close")
 
-        self._bound(args, kwargs)
+        self.bound(args, kwargs)
         with replaced(handles or {}):
             return run_here(call, module=getattr(declaration.target, "__module__", ""), replaced=replaced_names())
 

@@ -41,14 +41,15 @@ class TypedHandle(Handle[R_co], Generic[R_co]):
     def __call__(self, *positional: Any, **inputs: Any) -> Pending[R_co]:
         """Begin the call. Arguments as of the function; they may be `Pending` themselves."""
         if positional and recorder.get() is not None:
-            positional, inputs = (), self._bound(positional, inputs)
+            positional, inputs = (), self.bound(positional, inputs)
         return super().__call__(*positional, **inputs)
 
     def _named(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        tensors = self._types().tensors_of(self._bound(positional, inputs))
+        tensors = self._types().tensors_of(self.bound(positional, inputs))
         return {name: tensor.array for name, tensor in tensors.items()}
 
-    def _bound(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def bound(self, positional: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by name. InvalidInput where they are not those of the function."""
         try:
             return dict(self._parameters.bind(*positional, **inputs).arguments)
         except TypeError as error:

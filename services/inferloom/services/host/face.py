@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from inferloom.mesh.catalog import Kind as ReplicaKind
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import Forbidden, InvalidInput, Unsupported
 from inferloom.mesh.oip import CALL, DESCRIBE, METHODS, MODEL_INFER, MODEL_STREAM_INFER, SERVICE, TYPED, Kind, pb
@@ -20,7 +21,7 @@ from inferloom.mesh.version import __version__
 from inferloom.services.answerer import Answerer
 from inferloom.services.context import CallContext
 from inferloom.services.host.described import config_of, metadata_of
-from inferloom.services.host.fault import from_outside
+from inferloom.services.host.fault import from_outside, inside
 from inferloom.services.host.stream import StreamFace
 from inferloom.services.host.table import Table
 from inferloom.services.host.tally import Tally
@@ -128,7 +129,8 @@ class HostFace:
             failed = False
             return reply
         except Exception as error:
-            raise from_outside(error, answerer.name, request_id, context.metadata) from error
+            told = from_outside(error, answerer.name, request_id, context.metadata)
+            raise (inside(told) if answerer.kind is ReplicaKind.PIPELINE else told) from error
         finally:
             seconds = self._clock.now() - began
             self._tally.add(answerer.name, answerer.version, seconds, self._clock.wall(), failed=failed)

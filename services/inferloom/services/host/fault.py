@@ -9,7 +9,7 @@ import structlog
 from grpc import StatusCode
 
 from inferloom.mesh.call import Metadata
-from inferloom.mesh.errors import InferloomError, ReplicaError, status_of
+from inferloom.mesh.errors import INNER_KEY, PUSHBACK_KEY, REASON_KEY, InferloomError, ReplicaError, status_of
 
 __all__ = ["from_outside", "inside", "stack_text", "summary"]
 
@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 LONGEST = 500  # characters of a message that go over the wire
 REQUEST_ID = "x-request-id"
+_ABOUT_REPEATING = (REASON_KEY, PUSHBACK_KEY)
 
 
 def from_outside(error: BaseException, name: str, request_id: str, metadata: Metadata = ()) -> InferloomError:
@@ -36,11 +37,14 @@ def from_outside(error: BaseException, name: str, request_id: str, metadata: Met
 def inside(error: InferloomError) -> InferloomError:
     """An error of a call that users' code made and did not catch, as the error of the code itself.
 
-    Code and message stay. What was said about repeating is taken off: a model that turned the inner call away may be asked
-    again, but the code around that call had already begun.
+    Code and message stay, and so does when to ask again. That is marked: a model that turned the inner call away may be
+    asked by anybody, but the code around that call had begun, so a router repeats it only where it may be repeated.
     """
     status = status_of(error)
-    return ReplicaError(status.code, status.message) if status.trailing else error
+    if not status.trailing:
+        return error
+    kept = tuple(pair for pair in status.trailing if pair[0] in _ABOUT_REPEATING)
+    return ReplicaError(status.code, status.message, (*kept, (INNER_KEY, "1")) if kept else ())
 
 
 def stack_text(error: BaseException) -> str:

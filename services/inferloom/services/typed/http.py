@@ -208,7 +208,9 @@ async def _body(request: web.Request) -> bytes:
     kind = request.content_type
     if kind != "application/json" and not kind.endswith("+json"):
         given = request.headers.get("Content-Type", "none")
-        raise InvalidInput(f"Content-Type: takes application/json, got {given[:80]!r} (with curl: -H 'Content-Type: application/json')")
+        raise InvalidInput(
+            f"Content-Type: takes application/json, got {given[:80]!r} (with curl: -H 'Content-Type: application/json')"
+        )
     return body
 
 

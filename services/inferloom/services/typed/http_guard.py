@@ -29,7 +29,13 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Args: `address` listened on; `origins`, "https://app.example", that may write besides this server's own; `tokens`, one of which is needed."""
+    """Decides before a request is looked at.
+
+    Args:
+        address: listened on.
+        origins: of pages that may write besides this server's own, "https://app.example".
+        tokens: one of which is needed; empty: none.
+    """
 
     def __init__(self, address: Address, origins: Collection[str] = (), tokens: Collection[str] = ()) -> None:
         self._address = address

@@ -228,3 +228,15 @@ async def test_an_unexpected_exception_passes_and_gives_everything_back() -> Non
 def test_errors_of_an_attempt_are_the_callers_to_see() -> None:
     assert issubclass(Lost, InferloomError)
     assert Lost("x", sent=True).code is StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(("idempotent", "verdict"), [(False, Verdict.IGNORED), (True, Verdict.SHED)])
+async def test_a_service_that_passes_on_a_shed_had_begun_and_is_asked_elsewhere_only_where_it_may_be_repeated(
+    idempotent: bool, verdict: Verdict
+) -> None:
+    mesh = FakeMesh([replica()])
+    trailing = (("grpc-retry-pushback-ms", "5"), ("x-inferloom-inner", "1"))
+    error = ReplicaError(StatusCode.RESOURCE_EXHAUSTED, "full", trailing)
+    result = await failed(mesh, fails(error), policy=TrafficPolicy(idempotent=idempotent))
+    assert (result.error, result.verdict, result.pushback) == (error, verdict, 0.005)
+    assert mesh.endpoint("a").health.state is BreakerState.CLOSED

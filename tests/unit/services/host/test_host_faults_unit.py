@@ -10,6 +10,8 @@ from inferloom.mesh.errors import Exhausted, InvalidInput, NoReplica, ReplicaErr
 from inferloom.services.host.fault import from_outside, inside, stack_text, summary
 from inferloom.services.host.gate import Gate
 
+MARK = ("x-inferloom-inner", "1")
+
 
 def test_a_users_exception_is_its_type_and_first_line() -> None:
     assert summary(ValueError("no\nsecond")) == "ValueError: no"
@@ -49,11 +51,18 @@ def test_the_stack_begins_with_the_users_own_frames_and_shows_no_values() -> Non
     assert "inferloom/services" not in text
 
 
-def test_an_inner_call_that_was_turned_away_does_not_let_the_outer_one_be_repeated() -> None:
+def test_an_inner_call_that_was_turned_away_is_marked_and_tells_when_to_ask_again() -> None:
     shed = inside(Exhausted("full", reason="shed", pushback=0.1))
-    assert (status_of(shed).code, status_of(shed).trailing) == (StatusCode.RESOURCE_EXHAUSTED, ())
-    told = inside(ReplicaError(StatusCode.RESOURCE_EXHAUSTED, "full", (("grpc-retry-pushback-ms", "5"),)))
-    assert (str(told), status_of(told).trailing) == ("full", ())
+    assert (status_of(shed).code, status_of(shed).trailing) == (
+        StatusCode.RESOURCE_EXHAUSTED,
+        (("x-inferloom-reason", "shed"), ("grpc-retry-pushback-ms", "100"), MARK),
+    )
+    told = inside(
+        ReplicaError(StatusCode.RESOURCE_EXHAUSTED, "full", (("grpc-retry-pushback-ms", "5"), ("x-own", "1")))
+    )
+    assert (str(told), status_of(told).trailing) == ("full", (("grpc-retry-pushback-ms", "5"), MARK))
+    assert status_of(inside(told)).trailing == status_of(told).trailing  # through two services: once
+    assert status_of(inside(ReplicaError(StatusCode.INTERNAL, "x", (("x-own", "1"),)))).trailing == ()
     away = NoReplica("none")
     assert inside(away) is away
 
