@@ -138,7 +138,7 @@ def problem_of(error: BaseException, folder: Path, file: Path) -> str:
     if not isinstance(error, InferloomError):
         return f"{place}: {summary(error)}"
     said = re.sub(rf"{re.escape(str(folder))}/(\S+\.py:\d+)", r"\1", str(error))
-    if _AT_FRONT.match(said):
+    if said.startswith(place) or _AT_FRONT.match(said):
         return said
     own = _BEHIND.search(said)  # "argument 'x' has no type (app.py:12): ..."
     return f"{own[1]}: {said.replace(own[0], '', 1)}" if own else f"{place}: {said}"
