@@ -249,7 +249,7 @@ class Recorder:
         self.calls.append((name, version, tuple(positional), dict(inputs), options.timeout))
         return "symbol"
 
-    def call_step(self, step: Any, positional: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
+    def call_step(self, step: Any, positional: Sequence[Any], inputs: Mapping[str, Any], options: Any = None) -> Any:
         raise AssertionError("no step is called")
 
 
