@@ -15,8 +15,9 @@ from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.clock import SYSTEM
 from inferloom.mesh.errors import DeadlineExceeded, InvalidInput, ModelNotFound, NoReplica, ReplicaError, Unsupported
 from inferloom.mesh.router.transport import give_up
-from inferloom.services.caller import RouterCaller, using
+from inferloom.services.caller import using
 from inferloom.services.context import CallContext, current
+from inferloom.services.declare.inside import RouterCaller
 from inferloom.services.declare.model import model
 from inferloom.services.declare.pending import scope
 from tests.support.router import Mesh, Server, running_mesh

@@ -10,7 +10,9 @@ import structlog
 
 from inferloom.mesh.errors import ConfigError
 
-__all__ = ["hold", "set_up"]
+__all__ = ["FORMAT", "hold", "set_up"]
+
+FORMAT = "INFERLOOM_LOG_FORMAT"
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -45,7 +47,7 @@ class _Forward(logging.Handler):
 
 
 def set_up(level: str = "") -> None:
-    """JSON lines where stderr is no terminal, readable ones where it is.
+    """JSON lines where stderr is no terminal, readable ones where it is or `$INFERLOOM_LOG_FORMAT` is "text".
 
     Args:
         level: debug, info, warning or error; "": `$INFERLOOM_LOG`, else warning.
@@ -58,9 +60,12 @@ def set_up(level: str = "") -> None:
     _held.asked = bool(asked)
     if name not in LEVELS:
         raise ConfigError(f"log level {name!r} is none of {', '.join(LEVELS)}")
-    readable = sys.stderr.isatty()
+    terminal = sys.stderr.isatty()
+    readable = terminal or os.environ.get(FORMAT) == "text"
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0)
+        if readable
+        else structlog.processors.JSONRenderer()
     )
     exceptions = [] if readable else [structlog.processors.dict_tracebacks]
     structlog.configure(

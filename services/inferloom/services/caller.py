@@ -6,20 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from inferloom.clients.metadata import ModelMetadata
 from inferloom.clients.result import InferResult
-from inferloom.mesh.call import Metadata
-from inferloom.mesh.clock import Clock
-from inferloom.mesh.errors import DeadlineExceeded
-from inferloom.services.context import current
 
-if TYPE_CHECKING:
-    from inferloom.services.declare.inside import RouterCaller
-
-__all__ = ["Caller", "RouterCaller", "inherited", "remaining", "set_caller", "the_caller", "using"]
+__all__ = ["Caller", "set_caller", "the_caller", "using"]
 
 
 class Caller(Protocol):
@@ -79,44 +72,12 @@ def the_caller() -> Caller:
     caller = _here.get() or _host
     if caller is not None:
         return caller
-    from inferloom.services.declare.outside import LocalCaller
+    from inferloom.services.declare.outside import (
+        LocalCaller,  # it imports the client: 20 MB that a host has no use for
+    )
 
     loop = asyncio.get_running_loop()
     outside = _outside.get(loop)
     if outside is None:
         outside = _outside[loop] = LocalCaller()
     return outside
-
-
-def remaining(timeout: float | None, default: float, clock: Clock) -> float:
-    """Seconds that a call may take: what was given, within what is left of the running call; else `default`.
-
-    Raises:
-        DeadlineExceeded: nothing is left.
-    """
-    context = current.get()
-    if context is None:
-        return default if timeout is None else timeout
-    left = context.deadline - clock.now()
-    if left <= 0:
-        raise DeadlineExceeded("no time was left of the running call's deadline")
-    return left if timeout is None else min(timeout, left)
-
-
-def inherited(given: Mapping[str, Any] | None) -> Metadata:
-    """The running call's metadata, with what is given on top."""
-    context = current.get()
-    running: Metadata = context.metadata if context is not None else ()
-    if not given:
-        return running
-    own = {str(name).lower(): value if isinstance(value, bytes) else str(value) for name, value in given.items()}
-    return (*(item for item in running if item[0] not in own), *own.items())
-
-
-def __getattr__(name: str) -> Any:
-    """`RouterCaller` is loaded when it is asked for: a test that replaces every handle needs no router."""
-    if name != "RouterCaller":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from inferloom.services.declare.inside import RouterCaller
-
-    return RouterCaller

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from inferloom.cli.logs import FORMAT
 from inferloom.cli.up.fleet import INFERLOOM
 from inferloom.cli.up.hosting import HostPlace
 from inferloom.cli.up.keeper import Keeper
@@ -85,7 +87,7 @@ class HostFleet:
             self._command(place, generation),
             f"host {place.id}",
             self._settings.logs / f"{place.id}.host.log",
-            lambda line: ready.set() if line.startswith("ready ") else None,
+            lambda line: ready.set() if line.startswith("ready ") else _show(line),
             env=self._environment(place),
         )
         keeper.start()
@@ -108,7 +110,9 @@ class HostFleet:
         return [*argv, "--reload" if settings.reload else "--no-reload"]
 
     def _environment(self, place: HostPlace) -> dict[str, str]:
-        env = {"CUDA_VISIBLE_DEVICES": ",".join(place.gpus)} if place.gpus else {}
+        env = {FORMAT: "text", "PYTHONUNBUFFERED": "1"}
+        if place.gpus:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(place.gpus)
         if self._settings.token:
             env["INFERLOOM_TOKEN"] = self._settings.token
         return env | dict(place.env)
@@ -125,3 +129,8 @@ class HostFleet:
 
     async def _stop(self, host: _Host) -> None:
         await host.keeper.stop(self._settings.drain_timeout + LEAVE)
+
+
+def _show(line: str) -> None:
+    """What users' code prints, and what is logged of it, is for whoever runs `up`; it is in the host's log as well."""
+    print(line, file=sys.stderr, flush=True)

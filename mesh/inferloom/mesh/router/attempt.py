@@ -18,6 +18,7 @@ __all__ = ["Attempt", "attempt_once", "margin"]
 LATE = 0.9  # a cancellation after this share of an attempt's time counts as "at least this slow"
 SHED_MESSAGE = "Exceeds maximum queue size"  # Triton's words, under UNAVAILABLE
 EXPIRED_MESSAGE = "Request timeout expired"  # the same
+OUT_OF_TIME = ("Deadline Exceeded", "Stream removed (Deadline Exceeded)")  # C-core's
 SHED_PUSHBACK = 0.05  # seconds
 OK = StatusCode.OK
 ANSWERED = verdict(Outcome(OK, 0.0))  # asked once: nearly every attempt ends so
@@ -80,7 +81,7 @@ async def attempt_once(
         if not exception.sent and not endpoint.channel.connected:
             endpoint.health.refuse(f"no connection to {replica.address}")
     except ReplicaError as exception:
-        error, shed = _translate(exception)
+        error, shed = _translate(exception, call.model, timeout)
         shed = shed and (policy.idempotent or all(key != INNER_KEY for key, _ in exception.trailing))
         code = error.code
     finally:
@@ -102,14 +103,16 @@ async def attempt_once(
     return Attempt(endpoint, error, judged, sent)
 
 
-def _translate(error: ReplicaError) -> tuple[InferloomError, bool]:
-    """Triton's two misleading codes put right; everything else unchanged."""
+def _translate(error: ReplicaError, model: str, timeout: float) -> tuple[InferloomError, bool]:
+    """Triton's two misleading codes put right, and gRPC's own words about the deadline; everything else unchanged."""
     if error.code is StatusCode.UNAVAILABLE:
         message = str(error)
         if SHED_MESSAGE in message:
             return Exhausted(message, reason="shed", pushback=SHED_PUSHBACK), True
         if EXPIRED_MESSAGE in message:
             return DeadlineExceeded(message), False
+    if error.code is StatusCode.DEADLINE_EXCEEDED and str(error) in OUT_OF_TIME:
+        return ReplicaError(error.code, f"no answer from '{model}' within {timeout:.3g} s"), False
     return error, error.code is StatusCode.RESOURCE_EXHAUSTED and _pushback(error) is not None
 
 

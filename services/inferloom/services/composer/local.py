@@ -38,7 +38,7 @@ from inferloom.services.composer.splitting import ByShares, Mirroring, split_of
 from inferloom.services.composer.trace import traced
 from inferloom.services.composer.traced_types import argument_types, is_open
 from inferloom.services.context import current
-from inferloom.services.declare.pipeline import PipelineDeclaration
+from inferloom.services.declare.pipeline_declaration import PipelineDeclaration
 from inferloom.services.declare.replacement import Replacement, replacement, result_of
 from inferloom.services.declare.service import Service
 from inferloom.services.declare.step import Step, StepDeclaration

@@ -9,7 +9,7 @@ import structlog
 
 from inferloom.services.composer.graph import graph_from, spec_of
 from inferloom.services.composer.trace import traced
-from inferloom.services.declare.pipeline import PipelineDeclaration
+from inferloom.services.declare.pipeline_declaration import PipelineDeclaration
 from inferloom.v1 import graph_pb2
 
 __all__ = ["declaration_of", "places_of"]

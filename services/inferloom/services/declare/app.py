@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from inferloom.mesh.errors import ConfigError
 from inferloom.services.declare.model import Model, ModelDeclaration
 from inferloom.services.declare.options import check_name
-from inferloom.services.declare.pipeline import Pipeline, PipelineDeclaration
+from inferloom.services.declare.pipeline import Pipeline
+from inferloom.services.declare.pipeline_declaration import PipelineDeclaration
 from inferloom.services.declare.resource import Resource
 from inferloom.services.declare.service import Service, ServiceDeclaration
 from inferloom.services.declare.step import Step, StepDeclaration

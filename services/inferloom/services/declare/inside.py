@@ -30,7 +30,7 @@ from inferloom.mesh.oip import METHODS, MODEL_INFER, MODEL_STREAM_INFER, SERVICE
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.wire import find_target
-from inferloom.services.caller import inherited, remaining
+from inferloom.services.context import inherited, remaining
 from inferloom.services.declare.inside_stream import StreamAttempt
 
 __all__ = ["RouterCaller"]

@@ -11,7 +11,7 @@ from inferloom.clients.metadata import ModelMetadata
 from inferloom.clients.result import InferResult
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import Unreachable
-from inferloom.services.caller import inherited, remaining
+from inferloom.services.context import inherited, remaining
 
 __all__ = ["LocalCaller"]
 

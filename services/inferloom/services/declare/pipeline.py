@@ -5,49 +5,20 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from inferloom.mesh.errors import ConfigError
 from inferloom.services.declare.local import run_here
 from inferloom.services.declare.options import check_name, seconds
+from inferloom.services.declare.pipeline_declaration import PipelineDeclaration
 from inferloom.services.declare.place import place_of
 from inferloom.services.declare.replacement import replaced, replaced_names
 from inferloom.services.declare.typed_handle import TypedHandle
 
-if TYPE_CHECKING:
-    from inferloom.services.typed import Types
-
-__all__ = ["Pipeline", "PipelineDeclaration", "pipeline"]
+__all__ = ["Pipeline", "pipeline"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class PipelineDeclaration:
-    """A function to trace."""
-
-    name: str
-    function: Callable[..., Any]
-    timeout: float | None  # seconds of the whole; None: the caller's deadline alone
-    place: str  # file:line
-
-    @property
-    def reference(self) -> str:
-        """ "module:name", for Graph.types."""
-        return f"{self.function.__module__}:{self.function.__qualname__}"
-
-    @property
-    def text(self) -> str:
-        return (inspect.getdoc(self.function) or "").split("\n\n")[0]
-
-    @functools.cached_property
-    def types(self) -> Types:
-        """Its inputs and outputs. Raises ConfigError where an annotation is missing or cannot be a tensor."""
-        from inferloom.services.typed import types_of
-
-        return types_of(self.function, where=f"pipeline '{self.name}' ({self.place})")
 
 
 class Pipeline(Generic[P, R]):

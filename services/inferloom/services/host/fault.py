@@ -9,7 +9,15 @@ import structlog
 from grpc import StatusCode
 
 from inferloom.mesh.call import Metadata
-from inferloom.mesh.errors import INNER_KEY, PUSHBACK_KEY, REASON_KEY, InferloomError, ReplicaError, status_of
+from inferloom.mesh.errors import (
+    INNER_KEY,
+    PUSHBACK_KEY,
+    REASON_KEY,
+    InferloomError,
+    ModelNotFound,
+    ReplicaError,
+    status_of,
+)
 
 __all__ = ["from_outside", "inside", "stack_text", "summary"]
 
@@ -38,8 +46,11 @@ def inside(error: InferloomError) -> InferloomError:
     """An error of a call that users' code made and did not catch, as the error of the code itself.
 
     Code and message stay, and so does when to ask again. That is marked: a model that turned the inner call away may be
-    asked by anybody, but the code around that call had begun, so a router repeats it only where it may be repeated.
+    asked by anybody, but the code around that call had begun, so a router repeats it only where it may be repeated. A model
+    that is not there becomes UNAVAILABLE: the caller asked for another one, which is.
     """
+    if isinstance(error, ModelNotFound):
+        return ReplicaError(StatusCode.UNAVAILABLE, f"a call inside it failed: {error}")
     status = status_of(error)
     if not status.trailing:
         return error

@@ -24,7 +24,8 @@ from inferloom.mesh.router.split_service import figures_servicer
 from inferloom.mesh.telemetry.metrics import gauge
 from inferloom.mesh.telemetry.tracing import Tracing
 from inferloom.services.answerer import Answerer
-from inferloom.services.caller import RouterCaller, set_caller
+from inferloom.services.caller import set_caller
+from inferloom.services.declare.inside import RouterCaller
 from inferloom.services.host.code import Code
 from inferloom.services.host.config import HostConfig
 from inferloom.services.host.face import HostFace

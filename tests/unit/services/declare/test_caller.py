@@ -8,9 +8,8 @@ import pytest
 
 from inferloom.mesh.clock import ManualClock
 from inferloom.mesh.errors import DeadlineExceeded
-from inferloom.services import caller
-from inferloom.services.caller import inherited, remaining, set_caller, the_caller, using
-from inferloom.services.context import CallContext, current
+from inferloom.services.caller import set_caller, the_caller, using
+from inferloom.services.context import CallContext, current, inherited, remaining
 from inferloom.services.declare.outside import LocalCaller
 
 
@@ -59,9 +58,3 @@ async def test_the_hosts_caller_is_asked_unless_there_is_one_of_this_context() -
         assert the_caller() is host
     finally:
         set_caller(None)
-
-
-def test_the_routers_caller_is_loaded_when_it_is_asked_for() -> None:
-    assert caller.RouterCaller.__name__ == "RouterCaller"
-    with pytest.raises(AttributeError, match="has no attribute 'Router'"):
-        caller.Router  # noqa: B018
