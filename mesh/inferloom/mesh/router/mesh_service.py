@@ -12,12 +12,13 @@ from typing import Any
 
 import grpc
 
-from inferloom.mesh.catalog import EMPTY, Catalog, Replica
+from inferloom.mesh.catalog import EMPTY, Catalog, Kind, Replica
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import Forbidden, InvalidInput, Unauthenticated, Unsupported
 from inferloom.mesh.names import check_name
-from inferloom.mesh.registry.base import Document, DocumentKey, Registration, Registry
+from inferloom.mesh.registry.base import Document, DocumentKey, Registry
 from inferloom.mesh.registry.messages import document_to, model_to, replica_from
+from inferloom.mesh.registry.tenants import Tenants
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.face import abort
 from inferloom.mesh.router.pool import Pool
@@ -28,6 +29,7 @@ from inferloom.v1 import mesh_pb2_grpc
 __all__ = ["MeshService"]
 
 NO_ROUTER = "no router runs in this process: ask one for the figures of splits"
+KINDS = frozenset(Kind)  # of documents that say what is served under their names
 
 
 class MeshService(mesh_pb2_grpc.MeshServiceServicer):
@@ -52,6 +54,11 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
         self._pool = pool
         self._write_token = write_token
         self._splits = splits
+        self._tenants = Tenants(registry, clock)
+
+    async def close(self) -> None:
+        """To be called before the server ends its streams: who is registered here is not lost by that."""
+        await self._tenants.close()
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         catalog = self._registry.catalog
@@ -71,27 +78,23 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
             before = catalog
 
     async def Register(self, requests: Any, context: Any) -> AsyncIterator[pb.RegisterResponse]:  # noqa: N802
-        mine: dict[tuple[str, str], Registration] = {}
+        tenant = self._tenants.enter()
         try:
             self._may_write(context)
             async for request in requests:
                 replica = _checked(request.replica)
-                key = (replica.model, replica.id)
                 if request.deregister:
-                    if key in mine:
-                        await mine.pop(key).deregister()
-                elif key in mine:
-                    await mine[key].update(replica)
+                    await tenant.leave(replica)
                 else:
-                    mine[key] = await self._registry.register(replica)
+                    await tenant.assert_(replica)
                 yield pb.RegisterResponse(model=replica.model, id=replica.id)
         except asyncio.CancelledError:
             raise
         except Exception as error:
+            await tenant.end(told=True)
             await abort(context, error, "Register")
         finally:
-            for registration in mine.values():
-                await registration.deregister()
+            await tenant.end()
 
     async def GetDocument(self, request: pb.GetDocumentRequest, context: Any) -> pb.GetDocumentResponse:  # noqa: N802
         try:
@@ -113,6 +116,8 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
                 expected_version=request.expected_version if request.HasField("expected_version") else None,
                 author=request.author,
             )
+            if document.spec is None and document.kind in KINDS:
+                await self._tenants.forget(document.name)
         except Exception as error:
             await abort(context, error, "PutDocument")
             raise

@@ -66,6 +66,9 @@ class RouterServer:
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._following: asyncio.Task[None] | None = None
         self._face = OipFace(router)
+        self._service = MeshService(
+            router.registry, router.clock, router.pool, settings.write_token or settings.token, SplitService(router)
+        )
         self.address = settings.address
 
     async def start(self) -> Address:
@@ -95,16 +98,13 @@ class RouterServer:
         while not stopping.done() and idle < SETTLED:
             await asyncio.wait({stopping}, timeout=TICK)
             idle = 0 if self._face.busy else idle + 1
+        await self._service.close()
         await self._server.stop(None)
         await stopping
 
     def _methods(self) -> MethodTable:
-        settings, router = self._settings, self._router
         face, others = self._face, Collector()
-        service = MeshService(
-            router.registry, router.clock, router.pool, settings.write_token or settings.token, SplitService(router)
-        )
-        mesh_pb2_grpc.add_MeshServiceServicer_to_server(service, others)  # type: ignore[no-untyped-call]
+        mesh_pb2_grpc.add_MeshServiceServicer_to_server(self._service, others)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, others)
         names = [mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name, SERVICE, health.SERVICE_NAME]
         reflected = reflection.aio.ReflectionServicer([*names, reflection.SERVICE_NAME])  # type: ignore[attr-defined]

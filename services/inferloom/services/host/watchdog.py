@@ -7,11 +7,13 @@ the loop can tell. So a thread looks whether the loop still ticks.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 import structlog
 
@@ -90,6 +92,16 @@ class Watchdog:
 
 
 def stack_of(thread: int) -> str:
-    """Where a thread is now; "" where it has ended."""
+    """Where a thread is now, from the users' own frames on; "" where it has ended."""
     frame = sys._current_frames().get(thread)
-    return "".join(traceback.format_stack(frame)) if frame is not None else ""
+    if frame is None:
+        return ""
+    frames = list(traceback.walk_stack(frame))  # the innermost first
+    users = list(itertools.takewhile(lambda each: not _is_ours(each[0]), frames))
+    summary = traceback.StackSummary.extract(iter(users if 0 < len(users) < len(frames) else frames))
+    summary.reverse()
+    return "".join(summary.format()).rstrip()
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("inferloom.")
