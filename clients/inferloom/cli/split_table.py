@@ -58,7 +58,7 @@ async def show_split(name: str, mesh: str | None, token: str | None, *, once: bo
         answer = await ask()
         if json:
             shown = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-            print(json_module.dumps(shown, indent=1))
+            print(json_module.dumps(_brief(shown), indent=1))
             return
         if once or not console.is_terminal:
             console.print(table_of_split(answer))
@@ -67,6 +67,13 @@ async def show_split(name: str, mesh: str | None, token: str | None, *, once: bo
             while True:
                 await asyncio.sleep(EVERY)
                 live.update(table_of_split(await ask()), refresh=True)
+
+
+def _brief(shown: Any) -> Any:
+    """Without the hundreds of buckets that quantiles are made of, which are there beside them."""
+    if isinstance(shown, dict):
+        return {key: _brief(value) for key, value in shown.items() if key != "buckets"}
+    return [_brief(each) for each in shown] if isinstance(shown, list) else shown
 
 
 def shown_arms(split: Split) -> str:
