@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from tests.support.apps import CLASSIFY, SIZES, app, ask_until, call, hosts, iris, kind_of, post, served
@@ -134,8 +136,19 @@ def test_a_new_service_comes_and_goes_with_the_file_and_the_others_answer_all_th
     assert "service Twice is declared no longer" in up.err
 
 
-def test_a_killed_host_is_replaced(up: Up) -> None:
+def serving(up: Up, name: str) -> list[dict[str, Any]]:
+    return [replica for replica in up.replicas(name) if replica["state"] == "REPLICA_STATE_SERVING"]
+
+
+def lone(up: Up) -> psutil.Process:
+    """Its host, once those that a service that came or went has left behind have drained."""
+    wait_for(lambda: len(hosts(up)) == 1, BACK)
     (host,) = hosts(up)
+    return host
+
+
+def test_a_killed_host_is_replaced(up: Up) -> None:
+    host = lone(up)
     host.kill()
     host.wait(5)
     wait_for(lambda: [p.pid for p in hosts(up)] not in ([], [host.pid]), BACK)
@@ -146,12 +159,17 @@ def test_a_killed_host_is_replaced(up: Up) -> None:
 def test_a_host_killed_while_its_file_is_broken_is_back_when_the_file_is_mended(up: Up, folder: Path) -> None:
     app(folder, "import (\n" + CLASSIFY)
     wait_for(lambda: "app.py:1: SyntaxError" in up.err, 10)
-    (host,) = hosts(up)
+    host = lone(up)
     host.kill()
     host.wait(5)
-    wait_for(lambda: not up.replicas("Classify"), 10)
+    wait_for(lambda: not serving(up, "Classify"), 10)
+    status, answer = post(up, "/v1/Classify", {"sizes": SIZES})
+    assert (status, answer["error"]["code"]) == (503, "UNAVAILABLE"), answer
+    assert "1 registered" in answer["error"]["message"], answer
+    assert "starting (its process has gone)" in answer["error"]["message"], answer
     app(folder)
     served(up, "Classify", BACK)
+    assert len(up.replicas("Classify")) == 1
     assert iris(up) == "setosa"
 
 

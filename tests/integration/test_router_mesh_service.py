@@ -15,7 +15,7 @@ from inferloom.mesh.registry.memory import MemoryRegistry
 from inferloom.mesh.router.server import ServerSettings
 from inferloom.v1 import mesh_pb2 as pb
 from inferloom.v1 import mesh_pb2_grpc
-from tests.support.caller import slow_request, stub
+from tests.support.caller import echo_request, slow_request, stub
 from tests.support.load import outcome_of
 from tests.support.router import LOOPBACK, Mesh, Server, running_mesh
 
@@ -82,7 +82,9 @@ async def test_the_load_that_the_router_sees_is_listed_on_request(pair: tuple[Se
         assert not any(model.replicas[0].HasField("load") for model in plain.models)
 
 
-async def test_what_is_registered_lives_as_long_as_its_stream(mesh: Mesh, service: Any) -> None:
+async def test_what_is_registered_lives_as_long_as_its_stream_and_is_shown_as_lost_after_it(
+    mesh: Mesh, service: Any
+) -> None:
     call = service.Register(metadata=TOKEN)
     message = pb.Replica(
         model="iris", id="a", host="127.0.0.1", port=1, state=pb.REPLICA_STATE_SERVING, healthy=True, weight=1
@@ -94,10 +96,22 @@ async def test_what_is_registered_lives_as_long_as_its_stream(mesh: Mesh, servic
     await call.write(pb.RegisterRequest(replica=message))
     await call.read()
     assert mesh.registry.catalog.models["iris"].replicas[0].state is State.DRAINING
-    call.cancel()
+    call.cancel()  # it said that it drains: nobody waits for it
     async with asyncio.timeout(2):
         while mesh.registry.catalog.models:
             await asyncio.sleep(0.01)
+    message.state = pb.REPLICA_STATE_SERVING
+    call = service.Register(metadata=TOKEN)
+    await call.write(pb.RegisterRequest(replica=message))
+    await call.read()
+    call.cancel()
+    async with asyncio.timeout(2):
+        while any(each.usable for each in mesh.registry.catalog.replicas()):
+            await asyncio.sleep(0.01)
+    async with stub(mesh.address) as face:
+        code, words = await outcome_of(face.ModelInfer(echo_request(model="iris"), timeout=5))
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "no replica of 'iris' can be used; 1 registered: a starting (its process has gone)" in words
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
@@ -144,8 +145,56 @@ async def test_a_record_is_updated_and_taken_out(source: Source, remotes: Make) 
     await mine.update(Replica("mine", "a", "127.0.0.1", 1, State.DRAINING))
     await until(lambda: source.registry.catalog.models["mine"].replicas[0].state is State.DRAINING, 1.0)
     await mine.deregister()
+    assert not source.registry.catalog.models, "once the goodbye has been taken"
     await mine.deregister()
-    await until(lambda: not source.registry.catalog.models, 1.0)
+
+
+async def test_whoever_closes_says_goodbye_for_all_it_registered(source: Source, remotes: Make) -> None:
+    remote = remotes()
+    await remote.start()
+    for name in ("one", "two"):
+        await remote.register(replica(name))
+    await remote.close()
+    assert not source.registry.catalog.models
+
+
+async def test_a_change_that_is_under_way_does_not_come_in_the_way_of_the_goodbye(
+    source: Source, remotes: Make
+) -> None:
+    mine = await remotes().register(replica("mine"))
+    for port in range(2, 6):
+        await mine.update(replica("mine", port=port))
+        await asyncio.sleep(0)
+    await mine.deregister()
+    assert not source.registry.catalog.models
+
+
+async def test_a_goodbye_to_nobody_takes_no_time(source: Source, remotes: Make) -> None:
+    mine = await remotes().register(replica("mine"))
+    await source.stop()
+    await until(lambda: bool(mine._call.done()))
+    began = time.monotonic()
+    await mine.deregister()
+    assert time.monotonic() - began < 0.5
+
+
+async def test_a_registration_whose_connection_broke_is_lost_and_back_by_itself(source: Source, remotes: Make) -> None:
+    seen: list[tuple[bool, str]] = []
+
+    async def follow() -> None:
+        async for catalog in source.registry.watch():
+            seen.extend((one.usable, one.problem) for one in catalog.replicas())
+
+    following = asyncio.create_task(follow())
+    mine = await remotes().register(replica("mine"))
+    await until(lambda: bool(seen))
+    mine._call.cancel()
+    await until(lambda: len(seen) == 3)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert seen == [(True, ""), (False, "its process has gone"), (True, "")]
+    await mine.deregister()
+    assert not source.registry.catalog.models
 
 
 async def test_nobody_there_is_said_within_its_patience() -> None:

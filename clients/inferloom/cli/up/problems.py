@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
 
 from inferloom.cli.up.documents import NAMED, PROBLEM
-from inferloom.mesh.catalog import Catalog, Kind
+from inferloom.mesh.catalog import Catalog, Kind, Replica
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.registry.base import Document, DocumentKey, Registry
+from inferloom.mesh.registry.tenants import GONE
 
-__all__ = ["Problems", "Standing", "follow_problems", "problems_in", "tell_problems"]
+__all__ = ["Problems", "Standing", "follow_problems", "problems_in", "tell_problems", "told"]
 
 log = structlog.get_logger(__name__)
 STANDS = 1.5  # seconds
@@ -64,6 +65,11 @@ def problems_in(documents: Mapping[DocumentKey, Document]) -> dict[str, str]:
     return found
 
 
+def told(replicas: Iterable[Replica]) -> str:
+    """The first problem that a replica tells of itself. One whose process has gone tells nothing: it is started again."""
+    return next((replica.problem for replica in replicas if replica.problem and replica.problem != GONE), "")
+
+
 class Standing:
     """Problems of pipelines that have stood for a while: one that waits for a model may be in order the next moment.
 
@@ -83,7 +89,7 @@ class Standing:
             served: also of those that go on as they were.
         """
         found = {
-            name: next((replica.problem for replica in model.replicas if replica.problem), "")
+            name: told(model.replicas)
             for name, model in catalog.models.items()
             if model.kind is Kind.PIPELINE and (served or not model.ready)
         }

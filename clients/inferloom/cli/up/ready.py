@@ -9,6 +9,7 @@ from functools import partial
 
 from inferloom.cli.up.documents import PIPELINE, ModelSpec
 from inferloom.cli.up.expand import models_of, services_of
+from inferloom.cli.up.problems import told
 from inferloom.cli.up.service_spec import ServiceSpec
 from inferloom.mesh.catalog import Catalog, Model
 from inferloom.mesh.errors import InferloomError, InvalidInput
@@ -54,8 +55,7 @@ def missing(spec: ModelSpec, model: Model | None) -> _Missing | None:
     serving = [r for r in replicas if r.usable and all(number in r.versions for number in numbers)]
     if len(serving) >= spec.replicas:
         return None
-    why = next((r.problem for r in replicas if r.problem), "")
-    return _Missing(f"{spec.name} {len(serving)}/{spec.replicas}", why)
+    return _Missing(f"{spec.name} {len(serving)}/{spec.replicas}", told(replicas))
 
 
 def _missing_model(name: str, spec: ModelSpec, catalog: Catalog) -> _Missing | None:
@@ -72,8 +72,7 @@ def missing_service(spec: ServiceSpec, catalog: Catalog) -> _Missing | None:
     for number, version in spec.versions.items():
         serving = {r.id for r in replicas if r.usable and number in r.versions}
         if len(serving) < version.replicas:
-            why = next((r.problem for r in replicas if r.problem), "")
-            return _Missing(f"{spec.name} {len(serving)}/{version.replicas}", why)
+            return _Missing(f"{spec.name} {len(serving)}/{version.replicas}", told(replicas))
     return None
 
 

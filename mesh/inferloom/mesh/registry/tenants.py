@@ -61,12 +61,16 @@ class Tenants:
     async def _take(self, replica: Replica) -> Registration:
         key = _key(replica)
         lost = self._lost.pop(key, None)
-        if lost is not None:  # without a gap, in which nobody would know the model
-            lost.expiry.cancel()
-            await lost.registration.update(replica)
-        registration = lost.registration if lost is not None else await self._registry.register(replica)
-        self._holders[key] = registration
-        return registration
+        if lost is None:
+            registration = self._holders[key] = await self._registry.register(replica)
+            return registration
+        lost.expiry.cancel()
+        try:
+            await lost.registration.update(replica)  # without a gap, in which nobody would know the model
+        except InferloomError:
+            await _quietly(self._leave(lost.registration))
+            raise
+        return lost.registration
 
     async def _serves(self, replica: Replica) -> None:
         """One has come to serve: those lost beside it on the same machine are not waited for."""
@@ -111,7 +115,7 @@ class Tenant:
         self._mine: dict[Key, Registration] = {}
         self._left: set[Key] = set()  # said goodbye to, and perhaps still to be taken out
 
-    async def assert_(self, replica: Replica) -> None:
+    async def put(self, replica: Replica) -> None:
         """Register a replica, or update its record. Raises as `Registry.register` does."""
         key = _key(replica)
         known = self._mine.get(key)

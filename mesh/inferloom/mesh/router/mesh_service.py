@@ -86,7 +86,7 @@ class MeshService(mesh_pb2_grpc.MeshServiceServicer):
                 if request.deregister:
                     await tenant.leave(replica)
                 else:
-                    await tenant.assert_(replica)
+                    await tenant.put(replica)
                 yield pb.RegisterResponse(model=replica.model, id=replica.id)
         except asyncio.CancelledError:
             raise

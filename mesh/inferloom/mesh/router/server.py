@@ -92,13 +92,13 @@ class RouterServer:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+        await self._service.close()
         # Watches and idle streams never end by themselves: what is waited for are the requests.
         stopping = asyncio.create_task(self._server.stop(grace), name="stop the server")
         idle = 0
         while not stopping.done() and idle < SETTLED:
             await asyncio.wait({stopping}, timeout=TICK)
             idle = 0 if self._face.busy else idle + 1
-        await self._service.close()
         await self._server.stop(None)
         await stopping
 

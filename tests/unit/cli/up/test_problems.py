@@ -9,6 +9,7 @@ from inferloom.mesh.catalog import EMPTY, Catalog, Kind, Replica, State
 from inferloom.mesh.clock import ManualClock
 from inferloom.mesh.registry.base import Document
 from inferloom.mesh.registry.memory import MemoryRegistry
+from inferloom.mesh.registry.tenants import GONE
 
 WAITS = Replica("p", "a", "h", 1, State.STARTING, problem="no model 'x'", kind=Kind.PIPELINE)
 
@@ -70,3 +71,12 @@ async def test_one_that_goes_on_as_it_was_counts_where_that_is_asked_for() -> No
     standing.long(serving, served=True)
     await clock.advance(2.0)
     assert standing.long(serving, served=True) == {"p": "no model 'x'"}
+
+
+async def test_a_pipelines_process_that_has_gone_is_no_problem_of_the_pipeline() -> None:
+    clock = ManualClock()
+    standing = Standing(clock)
+    catalog = Catalog.build([replace(WAITS, problem=GONE)])
+    standing.long(catalog, served=True)
+    await clock.advance(2.0)
+    assert standing.long(catalog, served=True) == {}

@@ -13,6 +13,7 @@ from inferloom.cli.up.ready import LoadFailed, TooSlow, missing, missing_service
 from inferloom.cli.up.service_spec import ServiceSpec, ServiceVersion
 from inferloom.mesh.catalog import Catalog, Kind, Model, Replica, State
 from inferloom.mesh.registry.memory import MemoryRegistry
+from inferloom.mesh.registry.tenants import GONE
 
 FILE = Path("/models/iris.onnx")
 SPEC = ModelSpec("iris", {"1": VersionSpec(FILE), "2": VersionSpec(FILE)}, 2)
@@ -61,6 +62,11 @@ async def test_so_does_a_sidecar_that_cannot_start() -> None:
         await wait(BOTH, trouble={"triton-0": "no Triton"})
 
 
+async def test_one_whose_process_has_gone_is_waited_for() -> None:
+    with pytest.raises(TooSlow, match="not ready after 0 s: iris 1/2;"):
+        await wait(BOTH, replace(BOTH, id="b", state=State.STARTING, problem=GONE))
+
+
 async def test_when_the_time_is_over_it_says_what_is_missing() -> None:
     with pytest.raises(TooSlow, match="not ready after 0 s: iris 1/2"):
         await wait(BOTH)
@@ -95,6 +101,13 @@ async def test_a_services_problem_ends_the_waiting_and_names_it() -> None:
     registry = MemoryRegistry()
     await registry.register(replace(HOSTED, state=State.STARTING, problem="resource db: no such table"))
     with pytest.raises(LoadFailed, match=r"^Read: resource db: no such table$"):
+        await wait_until_served(registry, {("service", "Read"): READ.to_json()}, dict, lambda text: None, 0.0)
+
+
+async def test_a_service_whose_process_has_gone_is_waited_for() -> None:
+    registry = MemoryRegistry()
+    await registry.register(replace(HOSTED, state=State.STARTING, problem=GONE))
+    with pytest.raises(TooSlow, match="not ready after 0 s: Read 0/"):
         await wait_until_served(registry, {("service", "Read"): READ.to_json()}, dict, lambda text: None, 0.0)
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
+from inferloom.mesh.catalog import State
 from inferloom.mesh.clock import ManualClock
 from inferloom.mesh.registry.memory import MemoryRegistry
 from inferloom.mesh.registry.messages import replica_to
+from inferloom.mesh.registry.tenants import KEPT
 from inferloom.mesh.router.mesh_service import MeshService
 from inferloom.v1 import mesh_pb2 as pb
 from tests.unit.mesh.fakes import replica
@@ -69,37 +71,133 @@ async def test_a_watcher_gets_everything_once_and_then_the_changes() -> None:
     assert (list(third.models), list(third.removed)) == ([], ["iris"])
 
 
-async def test_a_registration_lasts_as_long_as_its_stream() -> None:
-    registry, requests = MemoryRegistry(ManualClock()), Requests()
-    stream = service(registry).Register(requests, FakeContext(metadata=TOKEN))
-    requests.put("a")
-    requests.put("b")
-    assert (await anext(stream)).id == "a"
-    assert (await anext(stream)).id == "b"
+def states(registry: MemoryRegistry) -> list[tuple[str, State, str]]:
+    return [(one.id, one.state, one.problem) for one in registry.catalog.replicas()]
+
+
+async def ended(requests: Requests, stream: AsyncIterator[pb.RegisterResponse]) -> None:
+    """The caller's process has ended."""
+    requests.end()
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+
+
+async def registered(answers: MeshService, *keys: str, **changes: Any) -> tuple[Requests, Any]:
+    """A process that has registered these replicas."""
+    requests = Requests()
+    stream = answers.Register(requests, FakeContext(metadata=TOKEN))
+    for key in keys:
+        requests.put(key, **changes)
+        assert (await anext(stream)).id == key
+    return requests, stream
+
+
+async def test_a_registration_lasts_until_its_goodbye_and_is_lost_where_its_stream_ends_without() -> None:
+    registry, clock = MemoryRegistry(ManualClock()), ManualClock()
+    requests, stream = await registered(MeshService(registry, clock, write_token="secret"), "a", "b")
     requests.put("a", weight=2.0)
     await anext(stream)
     assert [one.weight for one in registry.catalog.replicas()] == [2.0, 1.0]
     requests.put("b", deregister=True)
     await anext(stream)
     assert [one.id for one in registry.catalog.replicas()] == ["a"]
-    requests.end()
-    with pytest.raises(StopAsyncIteration):
+    await ended(requests, stream)
+    assert states(registry) == [("a", State.STARTING, "its process has gone")]
+    await clock.advance(KEPT - 1)
+    assert states(registry)
+    await clock.advance(1)
+    assert not registry.catalog.models
+
+
+async def test_what_was_draining_goes_with_its_stream() -> None:
+    registry = MemoryRegistry(ManualClock())
+    await ended(*await registered(service(registry), "a", state=State.DRAINING))
+    assert not registry.catalog.models
+
+
+async def test_a_stream_that_is_refused_is_not_lost() -> None:
+    registry = MemoryRegistry(ManualClock())
+    requests, stream = await registered(service(registry), "a")
+    requests.put("a", weight=-1.0)
+    with pytest.raises(Aborted):
         await anext(stream)
     assert not registry.catalog.models
 
 
-async def test_the_end_of_an_old_stream_does_not_take_out_what_a_new_one_registered() -> None:
-    registry, old, new = MemoryRegistry(ManualClock()), Requests(), Requests()
-    before = service(registry).Register(old, FakeContext(metadata=TOKEN))
-    old.put("a", generation=1)
-    await anext(before)
-    after = service(registry).Register(new, FakeContext(metadata=TOKEN))
-    new.put("a", generation=2)  # it was started again before anybody noticed that the first one was gone
-    await anext(after)
-    old.end()
-    with pytest.raises(StopAsyncIteration):
-        await anext(before)
+async def test_one_that_is_started_again_has_its_place_at_once_and_for_good() -> None:
+    registry, clock = MemoryRegistry(ManualClock()), ManualClock()
+    answers = MeshService(registry, clock, write_token="secret")
+    await ended(*await registered(answers, "a", generation=1))
+    requests, stream = await registered(answers, "a", generation=2)
+    assert [(one.generation, one.usable) for one in registry.catalog.replicas()] == [(2, True)]
+    await clock.advance(2 * KEPT)
     assert [one.generation for one in registry.catalog.replicas()] == [2]
+    requests.put("a", deregister=True)
+    await anext(stream)
+    assert not registry.catalog.models
+
+
+async def test_the_lost_of_a_machine_are_forgotten_once_another_serves_there() -> None:
+    registry = MemoryRegistry(ManualClock())
+    answers = service(registry)
+    await ended(*await registered(answers, "a", "b"))
+    await ended(*await registered(answers, "far", host="10.0.0.9"))
+    requests, stream = await registered(answers, "c", state=State.STARTING)
+    assert [key for key, _, _ in states(registry)] == ["a", "b", "c", "far"]
+    requests.put("c")
+    await anext(stream)
+    assert [key for key, _, _ in states(registry)] == ["c", "far"]
+
+
+async def test_one_that_is_there_all_the_while_does_not_make_the_lost_forgotten() -> None:
+    registry = MemoryRegistry(ManualClock())
+    answers = service(registry)
+    requests, stream = await registered(answers, "a")
+    await ended(*await registered(answers, "b"))
+    requests.put("a", weight=2.0)
+    await anext(stream)
+    assert [key for key, _, _ in states(registry)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "left"),
+    [
+        ("service", "iris", ["irises"]),
+        ("pipeline", "iris", ["irises"]),
+        ("split", "iris", ["iris", "iris.tell", "irises"]),
+        ("service", "iri", ["iris", "iris.tell", "irises"]),
+    ],
+)
+async def test_what_is_removed_is_not_kept_as_lost(kind: str, name: str, left: list[str]) -> None:
+    registry = MemoryRegistry(ManualClock())
+    answers = service(registry)
+    for model in ("iris", "iris.tell", "irises"):
+        await ended(*await registered(answers, "a", model=model))
+    context = FakeContext(metadata=TOKEN)
+    await answers.PutDocument(pb.PutDocumentRequest(kind=kind, name=name, spec_json="{}"), context)
+    assert len(registry.catalog.models) == 3
+    await answers.PutDocument(pb.PutDocumentRequest(kind=kind, name=name), context)
+    assert sorted(registry.catalog.models) == left
+
+
+async def test_a_server_that_closes_loses_nobody() -> None:
+    registry = MemoryRegistry(ManualClock())
+    answers = service(registry)
+    await ended(*await registered(answers, "a"))
+    stays = await registered(answers, "b")
+    await answers.close()
+    assert states(registry) == [("b", State.SERVING, "")]
+    await ended(*stays)
+    assert not registry.catalog.models
+
+
+async def test_the_end_of_an_old_stream_does_not_touch_what_a_new_one_registered() -> None:
+    registry = MemoryRegistry(ManualClock())
+    answers = service(registry)
+    before = await registered(answers, "a", generation=1)
+    await registered(answers, "a", generation=2)  # before anybody noticed that the first one was gone
+    await ended(*before)
+    assert [(one.generation, one.usable) for one in registry.catalog.replicas()] == [(2, True)]
 
 
 @pytest.mark.parametrize(
