@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 
 from inferloom.clients.aio import MeshClient
-from inferloom.mesh.errors import DeadlineExceeded, Exhausted, InvalidInput, ModelNotFound, ReplicaError, Unsupported
+from inferloom.mesh.errors import (
+    DeadlineExceeded,
+    Exhausted,
+    InvalidInput,
+    ModelNotFound,
+    NoReplica,
+    ReplicaError,
+    Unsupported,
+)
 from inferloom.mesh.oip import pb
 from inferloom.v1 import typed_pb2, typed_pb2_grpc
 from tests.support.caller import Talk, infer_request, stub
@@ -180,8 +188,8 @@ async def test_a_result_of_another_type_is_the_services_fault(caller: MeshClient
     assert raised.value.code is grpc.StatusCode.UNKNOWN
 
 
-async def test_the_error_of_a_handle_passes_on_with_its_code(caller: MeshClient) -> None:
-    with pytest.raises(ModelNotFound, match=r"model 'ecco' not found; did you mean echo\?"):
+async def test_a_model_that_a_service_does_not_find_is_not_taken_for_the_service(caller: MeshClient) -> None:
+    with pytest.raises(NoReplica, match=r"a call inside it failed: model 'ecco' not found; did you mean echo\?"):
         await caller.infer("Shop.fails", {"what": "model"})
 
 

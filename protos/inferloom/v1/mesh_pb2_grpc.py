@@ -103,7 +103,8 @@ class MeshServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Register(self, request_iterator, context):
-        """Puts replicas into the registry for as long as the stream lives. Needs the right to write.
+        """Puts replicas into the registry for as long as the stream lives; one whose stream ends without `deregister` is lost: it is
+        listed as starting for 30 s, then taken out. Needs the right to write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
