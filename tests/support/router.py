@@ -98,7 +98,12 @@ class Server:
             self.start()
 
     def freeze(self) -> None:
+        """SIGSTOP, and wait until each of its threads has taken notice."""
         os.kill(self.pid, signal.SIGSTOP)
+        end = time.monotonic() + 5
+        while any(_state(task) not in "TZ" for task in Path(f"/proc/{self.pid}/task").iterdir()):
+            assert time.monotonic() < end, f"process {self.pid} does not stop"
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -117,6 +122,14 @@ class Server:
         """What the model wrote down."""
         path = self.repository / model / "log"
         return Log([line.split() for line in path.read_text().splitlines()] if path.exists() else [])
+
+
+def _state(task: Path) -> str:
+    """The letter of a thread's state; Z where it has ended meanwhile."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
 
 
 @dataclass(frozen=True, slots=True)

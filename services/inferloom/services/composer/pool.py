@@ -1,8 +1,8 @@
 """Processes for steps that keep a CPU busy.
 
 Each worker is a pool of one process, so that one whose step does not stop can be ended without touching the others. They are
-started when first needed, by `forkserver`, and import the step anew by its reference: its file must be importable there as
-it is here.
+started when first needed, by `spawn` (a fork server listens on a socket below $TMPDIR, whose path may be too long), and
+import the step anew by its reference: its file must be importable there as it is here.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class _Worker:
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._executor is None:
-            context = multiprocessing.get_context("forkserver")
+            context = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(list(sys.path),))
         try:
             return self._executor.submit(function, *arguments)
