@@ -75,8 +75,8 @@ async def test_a_further_batch_waits_for_its_share_of_the_load(long: Work) -> No
         await long.burst(30)
     long.sizes.clear()
     await long.burst(30)
-    assert len(long.sizes) <= 6  # each caller alone would be 30
     assert sum(long.sizes) == 30
+    assert min(long.sizes[1:-1]) >= 5  # a share of the load; only the first goes out alone
 
 
 async def test_a_model_with_two_replicas_works_on_two_short_batches_at_once() -> None:
