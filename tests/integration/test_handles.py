@@ -125,7 +125,7 @@ async def test_the_running_calls_deadline_is_the_models(pair: Pair) -> None:
                 await slow(seconds=2.0, key=72)
             assert 0.35 < time.monotonic() - began < 0.4 + LAG
         await until_logged(pair[0], "cancelled", 72)
-        with call(5.0), pytest.raises(DeadlineExceeded, match=r"no answer from 'slow' within 0\.19 s"):
+        with call(5.0), pytest.raises(DeadlineExceeded, match=r"no answer from 'slow' within 0\.1\d* s"):
             await slow.options(timeout="200ms")(seconds=2.0, key=73)
 
 

@@ -1,8 +1,8 @@
 """Processes for steps that keep a CPU busy.
 
 Each worker is a pool of one process, so that one whose step does not stop can be ended without touching the others. They are
-started when first needed, by `spawn` (a fork server listens on a socket below $TMPDIR, whose path may be too long), and
-import the step anew by its reference: its file must be importable there as it is here.
+started when first needed, by `forkserver`, and import the step anew by its reference: its file must be importable there as
+it is here.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import asyncio
 import importlib
 import multiprocessing
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from multiprocessing import util
 from typing import Any
 
 from grpc import StatusCode
@@ -25,6 +27,8 @@ from inferloom.services.composer.batcher import call_at
 from inferloom.services.declare.step import StepDeclaration
 
 __all__ = ["Pool", "Pools"]
+
+LONGEST_FOLDER = 60  # bytes, which leave room for pymp-XXXXXXXX/listener-XXXXXXXX
 
 
 class Pools:
@@ -140,7 +144,8 @@ class _Worker:
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._executor is None:
-            context = multiprocessing.get_context("spawn")
+            _make_room_for_a_socket()
+            context = multiprocessing.get_context("forkserver")
             self._executor = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(list(sys.path),))
         try:
             return self._executor.submit(function, *arguments)
@@ -155,6 +160,17 @@ class _Worker:
         for process in list((executor._processes or {}).values()):
             process.kill()
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _make_room_for_a_socket() -> None:
+    """The fork server listens on a socket in a folder below $TMPDIR, and the path of a socket has 107 bytes."""
+    if len(tempfile.gettempdir()) <= LONGEST_FOLDER:
+        return
+    before, tempfile.tempdir = tempfile.tempdir, "/tmp"  # noqa: S108
+    try:
+        util.get_temp_dir()  # made now and remembered
+    finally:
+        tempfile.tempdir = before
 
 
 def _begin(path: list[str]) -> None:
