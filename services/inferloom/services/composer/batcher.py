@@ -1,8 +1,9 @@
 """Natural batching: requests that come while others are under way are joined; a lone request is never delayed.
 
-As many batches are in flight as the models behind can work on at once. What comes meanwhile gathers, and goes out together
-as soon as one of them is done. There is no timer: the load itself sets the size of the batches. (What TensorFlow Serving and
-Triton call dynamic batching waits up to a set delay; "natural" or "smart" batching, after M. Thompson, never does.)
+At most as many batches are in flight as the models behind can work on at once (see `Batcher._worth`). What comes meanwhile
+gathers, and goes out together as soon as one of them is done. There is no timer: the load itself sets the size of the
+batches. (What TensorFlow Serving and Triton call dynamic batching waits up to a set delay; "natural" or "smart" batching,
+after M. Thompson, never does.)
 """
 
 from __future__ import annotations

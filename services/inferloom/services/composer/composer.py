@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -305,10 +304,12 @@ class Composer:
         where = f"pipeline '{graph.name}'"
         declaration = declaration_of(graph)
         if declaration is not None:
-            with suppress(InferloomError):
+            try:
                 types = types_for(declaration.function, where, checked.signature)
                 if types.signature.inputs == checked.signature.inputs:
                     return types, declaration.text
+            except InferloomError as error:
+                log.warning("JSON of the tensors: the function's types do not fit", pipeline=graph.name, why=str(error))
         return tensor_types(checked.signature, where), ""
 
 
