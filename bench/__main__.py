@@ -22,6 +22,9 @@ from typing import NoReturn
 from rich.console import Console
 
 from bench import h2load
+from bench.gateway.measure import measure as measure_gateway
+from bench.gateway.report import GatewayReport
+from bench.gateway.show import show as show_gateway
 from bench.machine import machine
 from bench.measure import usage
 from bench.paths import HOST, PATHS
@@ -38,7 +41,7 @@ LOADS = (h2load.Load(BUSY, 4, 16), h2load.Load(ALONE, 1, 1))
 WARM_UP = 300  # requests
 WIDTH = 110  # of the tables, where the output is not a terminal
 RESULTS = Path(__file__).resolve().parent / "results"
-PARTS = ("hops", "pipelines")
+PARTS = ("hops", "gateway", "pipelines")
 MOST_PIPELINE_ROUNDS = 3  # a round of pipelines has 80 runs
 
 
@@ -123,7 +126,7 @@ def rotated(subjects: list[Subject], turns: int) -> list[Subject]:
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").split("\n\n")[0])
-    options.add_argument("part", nargs="*", help=f"{' or '.join(PARTS)} (default: both)")
+    options.add_argument("part", nargs="*", help=f"{' or '.join(PARTS)} (default: all)")
     options.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     options.add_argument("--seconds", type=float, default=2.0, help="about how long each run lasts (default 2)")
     options.add_argument("--only", action="append", choices=PATHS, help="a hop to measure (repeatable; default: all)")
@@ -150,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error("h2load is not installed: apt install nghttp2-client")
     signal.signal(signal.SIGTERM, ended)
     if unknown := set(options.part) - set(PARTS):
-        parser().error(f"no part {', '.join(sorted(unknown))}: there are {' and '.join(PARTS)}")
+        parser().error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     parts = options.part or (["hops"] if options.only else PARTS)
     missed = False
     try:
@@ -159,6 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = bench(names, rounds, seconds, console)
             show(report, console)
             missed |= kept(report, RESULTS / "latest.json", console)
+        if "gateway" in parts:
+            through = measure_gateway(rounds, seconds, lambda text: console.print(text, style="dim"))
+            show_gateway(through, console)
+            missed |= kept(through, RESULTS / "gateway.json", console)
         if "pipelines" in parts:
             found = measure_pipelines(
                 min(rounds, MOST_PIPELINE_ROUNDS), seconds / 2, lambda text: console.print(text, style="dim")
@@ -176,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if options.gate and missed else 0
 
 
-def kept(report: Report | PipelineReport, path: Path, console: Console) -> bool:
+def kept(report: Report | GatewayReport | PipelineReport, path: Path, console: Console) -> bool:
     """Write everything down; whether a target was missed."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(report.as_json(), indent=1) + "\n")

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
 from inferloom.mesh.catalog import Model, Repeat
 from inferloom.mesh.errors import ConfigError
 
-__all__ = ["Breaking", "Retrying", "TrafficPolicy"]
+__all__ = ["Balancing", "Breaking", "Locality", "Retrying", "TrafficPolicy"]
 
 
 def _check(condition: bool, where: str, must: str) -> None:
     if not condition:
         raise ConfigError(f"policy: {where} must be {must}")
+
+
+class Balancing(StrEnum):
+    """How a replica is chosen among those that may be used."""
+
+    AUTO = "auto"  # the data plane's best: power of two choices over peak EWMA; Envoy: least request
+    LEAST_REQUEST = "least_request"  # power of two choices over requests in flight
+    ROUND_ROBIN = "round_robin"
+    RANDOM = "random"
+
+
+class Locality(StrEnum):
+    """Whether replicas in the data plane's own zone come first."""
+
+    ANY = "any"
+    PREFER = "prefer"  # those of the same zone while one of them may be used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +99,10 @@ class TrafficPolicy:
     attempt_timeout: float | None = None  # seconds for one try; None: all that is left
     idempotent: bool = True  # a stateless Triton model is; then a try that broke may be repeated
     stream_idle: float = 600.0  # seconds a stream may be silent
+    balancing: Balancing = Balancing.AUTO
+    affinity: str = ""  # metadata key: requests with the same value go to the same replica while it may be used
+    locality: Locality = Locality.ANY
+    concurrency: int = 0  # requests of the model in flight at once, in each process of a data plane; 0: no bound
     retry: Retrying = field(default_factory=Retrying)
     health: Breaking = field(default_factory=Breaking)
 
@@ -95,6 +116,7 @@ class TrafficPolicy:
         _check(self.longest >= self.timeout, "longest", "at least the timeout")
         _check(self.attempt_timeout is None or self.attempt_timeout > 0, "attempt_timeout", "above 0 seconds")
         _check(self.stream_idle > 0, "stream_idle", "above 0 seconds")
+        _check(self.concurrency >= 0, "concurrency", "0 or more requests")
 
     @staticmethod
     def names() -> tuple[str, ...]:
