@@ -1,6 +1,7 @@
 # Each target does its own set-up; what is there already is not done again.
 .DEFAULT_GOAL := help
 VENV := .venv/bin
+GATEWAY ?= python
 PROTOS := $(wildcard protos/inferloom/v1/*.proto)
 
 .PHONY: help setup demo test unit lint gen bench bench-peers clean
@@ -11,8 +12,9 @@ help: ## what there is
 setup: ## virtual environment, pins and the Triton runtime (in the user's cache)
 	@scripts/setup
 
-demo: setup ## handwritten digits through the mesh: models, a vote, shares and a mirror, with one Triton killed and one frozen
-	@$(VENV)/python examples/digits/demo.py
+demo: ## handwritten digits through the mesh: models, a vote, shares and a mirror, with one Triton killed and one frozen; GATEWAY=envoy: with Envoy in front
+	@scripts/setup $(if $(filter envoy,$(GATEWAY)),edge)
+	@$(VENV)/python examples/digits/demo.py --gateway $(GATEWAY)
 
 test: ## all tests, on real Triton and Consul
 	@scripts/setup test

@@ -1,12 +1,14 @@
 """The digits through the mesh: right answers, and not one failed request while a Triton is killed and another frozen.
 
-    python examples/digits/demo.py
+    python examples/digits/demo.py                    # clients reach the router
+    python examples/digits/demo.py --gateway envoy    # clients reach Envoy, which reaches the models itself
 
 Exit status 0 only if every label is the one scikit-learn gives and no request failed.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -19,14 +21,16 @@ from demo_mesh import DemoMesh
 from demo_pipelines import pipelines
 
 HERE = Path(__file__).parent
+ENVOY = "envoy"
 CLASSIFIERS = ("forest", "svm", "mlp")
 BATCH = 64  # images per request when accuracy is measured
 CALM = 3.0  # seconds of load before, between and after the incidents
 
 
-async def main() -> int:
-    say("Starting two Tritons with four models each (see examples/digits/mesh.yaml) ...")
-    async with DemoMesh(HERE) as mesh:
+async def main(gateway: str) -> int:
+    front = ", and Envoy in front of them" if gateway == ENVOY else ""
+    say(f"Starting two Tritons with four models each{front} (see examples/digits/mesh.yaml) ...")
+    async with DemoMesh(HERE, gateway) as mesh:
         say(f"The mesh answers at {mesh.address}.\n")
         await mesh.show()
         same = await accuracy(mesh)
@@ -75,8 +79,7 @@ async def incidents(mesh: DemoMesh) -> bool:
         await asyncio.sleep(CALM)
         await incident(mesh, load, replicas[-1], signal.SIGSTOP, "frozen")
         await asyncio.sleep(CALM)
-    retried = await mesh.retried()
-    say(f"\n  requests sent {load.sent}, failed {len(load.failures)}, retried {retried}")
+    say(f"\n  requests sent {load.sent}, failed {len(load.failures)}, retried {await mesh.retried()}")
     say(f"  slowest request {load.slowest:.1f} s, 99th percentile {load.percentile(0.99) * 1e3:.0f} ms")
     say(f"  votes {load.votes}, of which {load.incomplete} went without a late or failed member")
     for failure in load.failures[:5]:
@@ -115,4 +118,6 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--gateway", choices=("python", ENVOY), default="python")
+    sys.exit(asyncio.run(main(parser.parse_args().gateway)))

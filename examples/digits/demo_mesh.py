@@ -24,10 +24,15 @@ LOOK = 0.05  # seconds between looks
 
 
 class DemoMesh:
-    """Starts `inferloom up FOLDER` as a child process and stops it on leaving."""
+    """Starts `inferloom up FOLDER` as a child process and stops it on leaving.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        gateway: what clients reach: python (the router itself) or envoy.
+    """
+
+    def __init__(self, folder: Path, gateway: str) -> None:
         self._folder = folder
+        self._gateway = gateway
         self._process: asyncio.subprocess.Process | None = None
         self.address = ""
         self._admin = ""
@@ -35,6 +40,7 @@ class DemoMesh:
     async def __aenter__(self) -> DemoMesh:
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "inferloom.cli", "up", str(self._folder), "--grpc", "127.0.0.1:0"),
+            *("--gateway", self._gateway),
             stdout=asyncio.subprocess.PIPE,
         )
         try:

@@ -132,6 +132,7 @@ async def test_consul_shows_the_true_name_the_address_and_the_weight(consul: Con
         "state": "serving",
         "versions": "1,3",
         "http_port": "0",
+        "app_port": "0",
         "locality": "",
     }
     assert (service["Address"], service["Port"], service["Weights"]["Passing"]) == ("127.0.0.1", 9123, 50)

@@ -272,7 +272,7 @@ async def test_a_replica_that_refuses_is_passed_over(face: Face, tmp_path: Path)
     from inferloom.mesh.listen import free_port
 
     real = face.mesh.registry.catalog.models["Api"].replicas[0]
-    dead = Replica("Api", "dead", "127.0.0.1", real.port, versions=("1",), http_port=free_port(), kind=Kind.SERVICE)
+    dead = Replica("Api", "dead", "127.0.0.1", real.port, versions=("1",), app_port=free_port(), kind=Kind.SERVICE)
     registration = await face.mesh.registry.register(dead)
     await eventually(lambda: "dead" in face.mesh.router.pool.groups["Api"].endpoints)
     for _ in range(20):

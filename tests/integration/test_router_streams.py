@@ -14,7 +14,6 @@ import pytest
 from inferloom.mesh.catalog import State
 from inferloom.mesh.oip import pb
 from inferloom.mesh.policy import TrafficPolicy
-from inferloom.mesh.router import router as router_module
 from tests.support.caller import EOF, Talk, echo_request, infer_request, read, slow_request, stub, token_request
 from tests.support.router import Mesh, Server, running_mesh
 
@@ -169,9 +168,9 @@ async def test_a_stream_ends_at_its_deadline_and_the_model_with_it(face: Any, pa
 
 
 async def test_a_silent_stream_ends_and_one_with_a_deadline_that_speaks_does_not(
-    face: Any, monkeypatch: pytest.MonkeyPatch
+    mesh: Mesh, face: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router_module, "_DEFAULT", TrafficPolicy(stream_idle=0.3))
+    monkeypatch.setattr(mesh.router.pool.groups["echo"], "policy", TrafficPolicy(stream_idle=0.3))
     async with Talk(face, timeout=10) as talk:
         for number in range(8):
             await talk.say(echo_request([number]))

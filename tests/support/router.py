@@ -57,6 +57,12 @@ class Server:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def http_port(self) -> int:
+        """Of its REST face; another one after each start."""
+        assert self._triton is not None
+        return int(self._triton.http.rpartition(":")[2])
+
+    @property
     def pid(self) -> int:
         assert self._triton is not None
         return self._triton.pid

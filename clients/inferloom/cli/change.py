@@ -17,6 +17,7 @@ from inferloom.cli.up.declared import split_name
 from inferloom.cli.up.describe import is_app
 from inferloom.cli.up.documents import KIND, NAMED, PROBLEM, SERVICE, SPLIT, ModelSpec, VersionSpec
 from inferloom.cli.up.examples import example_calls
+from inferloom.cli.up.hints_file import hinted
 from inferloom.cli.up.output import Output
 from inferloom.cli.up.ready import LoadFailed, TooSlow, wait_until_served
 from inferloom.cli.up.runtime import ensure_runtime
@@ -222,7 +223,7 @@ def _changed(
     host: str,
 ) -> ModelSpec:
     if before is None or before.spec is None:
-        return ModelSpec(name, {number or "1": version}, replicas or 1, gpus or 0, host)
+        return hinted(ModelSpec(name, {number or "1": version}, replicas or 1, gpus or 0, host))
     known = ModelSpec.from_json(name, before.spec)
     have = ", ".join(known.versions)
     if not number:
@@ -236,12 +237,13 @@ def _changed(
         raise InvalidInput(f"'{name}' comes from a folder in Triton's layout: put the version into that folder")
     versions: Mapping[str, VersionSpec] = {**known.versions, number: version}
     ordered = dict(sorted(versions.items(), key=lambda item: int(item[0])))
-    return replace(
+    changed = replace(
         known,
         versions=ordered,
         replicas=replicas or known.replicas,
         gpus=known.gpus if gpus is None else gpus,
     )
+    return hinted(changed)
 
 
 async def _undo(registry: RemoteRegistry, name: str, before: Document | None, written: Document) -> None:

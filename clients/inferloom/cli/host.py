@@ -21,7 +21,12 @@ __all__ = ["describe_app", "run_host"]
 
 
 async def run_host(
-    config: HostConfig, registry: str, admin: str, token: str | None = None, exposures: Path | None = None
+    config: HostConfig,
+    registry: str,
+    admin: str,
+    token: str | None = None,
+    exposures: Path | None = None,
+    control: str | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain.
 
@@ -35,7 +40,7 @@ async def run_host(
         RegistryUnavailable: the registry does not answer.
     """
     stop = stop_requested()
-    source = open_registry(registry, token)
+    source = open_registry(registry, token, control)
     tracing = from_environment("inferloom-host")
     host = Host(config, source, tracing=tracing)
     face = Admin(

@@ -36,6 +36,8 @@ app = typer.Typer(
 )
 triton_app = typer.Typer(no_args_is_help=True, help="The managed Triton runtime.")
 app.add_typer(triton_app, name="triton")
+control_app = typer.Typer(help="The control plane: feeds edges by xDS; the one watcher of Consul on a machine.")
+app.add_typer(control_app, name="control")
 
 Mesh = Annotated[
     str | None,
@@ -54,6 +56,14 @@ Inputs = Annotated[
 ]
 MaxMessage = Annotated[int, typer.Option("--max-message-mib", min=1, max=1024, help="Largest message, on every hop.")]
 Outputs = Annotated[list[str] | None, typer.Option("--output", help="The same for outputs.")]
+Shared = Annotated[
+    str | None,
+    typer.Option(
+        "--control",
+        envvar="INFERLOOM_CONTROL",
+        help="HOST:PORT of this machine's control process, which then watches Consul for this one.",
+    ),
+]
 Drain = Annotated[float, typer.Option("--drain-timeout", min=0, help="Seconds for what is in flight when it stops.")]
 Exposures = Annotated[Path | None, typer.Option(help="File for who was shown which arm, as lines of JSON.")]
 Http = Annotated[
@@ -106,6 +116,9 @@ def up(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until everything must be served.")] = 600.0,
     drain_timeout: Drain = 10.0,
     http: Http = None,
+    gateway: Annotated[
+        str | None, typer.Option(help="python: clients reach the router itself; envoy: Envoy in front of it.")
+    ] = None,
     reload: Annotated[
         bool | None,
         typer.Option("--reload/--no-reload", help="Serve changed Python files at once; default: of `up FILE.py`."),
@@ -129,6 +142,7 @@ def up(
         timeout=timeout,
         drain_timeout=drain_timeout,
         http=http,
+        gateway=gateway,
         reload=reload,
     )
     _run(run_up(options))
@@ -213,7 +227,7 @@ def split(
 DocumentFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="YAML with documents (kind, name, spec), or a Python file that declares.")
 ]
-DocumentKind = Annotated[str, typer.Argument(metavar="KIND", help="pipeline, split, model, service or app.")]
+DocumentKind = Annotated[str, typer.Argument(metavar="KIND", help="pipeline, split, policy, model, service or app.")]
 DocumentName = Annotated[str, typer.Argument(metavar="NAME")]
 
 
@@ -352,6 +366,7 @@ def router(
     exposures: Exposures = None,
     http: Annotated[str, typer.Option(help="HOST:PORT of JSON for services and pipelines, or off.")] = "off",
     http_when_needed: Annotated[bool, typer.Option(hidden=True, help="Not before there is one of them.")] = False,
+    control: Shared = None,
 ) -> None:
     """Run a router: finds replicas in a registry and balances over them."""
     from inferloom.cli.router import run_router
@@ -372,6 +387,7 @@ def router(
             exposures=exposures,
             http=http,
             http_when_needed=http_when_needed,
+            control=control,
         )
     )
 
@@ -398,6 +414,7 @@ def sidecar(
         bool, typer.Option("--allow-vulnerable-triton", help="Let a Triton before 25.07 be reached from elsewhere.")
     ] = False,
     token: Token = None,
+    control: Shared = None,
 ) -> None:
     """Run one Triton, or attach to one, and keep its models in the registry."""
     from inferloom.cli.sidecar import run_sidecar
@@ -420,7 +437,7 @@ def sidecar(
         log_path=log,
         allow_vulnerable_triton=allow_vulnerable_triton,
     )
-    _run(run_sidecar(config, registry, admin, token))
+    _run(run_sidecar(config, registry, admin, token, control))
 
 
 @app.command()
@@ -451,6 +468,7 @@ def host(
     drain_timeout: Drain = 30.0,
     exposures: Exposures = None,
     token: Token = None,
+    control: Shared = None,
 ) -> None:
     """Run services and pipelines, and keep them in the registry."""
     from inferloom.cli.host import describe_app, run_host
@@ -475,7 +493,122 @@ def host(
         drain_timeout=drain_timeout,
         max_message=max_message_mib * 1024 * 1024,
     )
-    _run(run_host(config, registry, admin, token, exposures))
+    _run(run_host(config, registry, admin, token, exposures, control))
+
+
+@app.command()
+def edge(
+    listen: Annotated[str, typer.Option(help="HOST:PORT for gRPC and HTTP.")] = "127.0.0.1:8081",
+    control: Annotated[str, typer.Option(help="HOST:PORT of the control plane; several separated by commas.")] = (
+        "127.0.0.1:9091"
+    ),
+    admin: Annotated[str, typer.Option(help="HOST:PORT of Envoy's admin, on loopback.")] = "127.0.0.1:0",
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="PEM CA: callers must show a certificate (mTLS).")] = None,
+    access_log: Annotated[str, typer.Option(help="Lines of JSON for: failures, all or off.")] = "failures",
+    zone: Annotated[str, typer.Option(help="REGION/ZONE; replicas of the same one are preferred.")] = "",
+    concurrency: Annotated[int, typer.Option(min=0, help="Threads; 0: as many as there are CPUs.")] = 0,
+    drain_timeout: Drain = 30.0,
+    max_message_mib: MaxMessage = 64,
+    max_memory_mib: Annotated[int, typer.Option(min=256, help="Heap above which Envoy turns requests away.")] = 2048,
+) -> None:
+    """Run Envoy in front of the mesh: one port for gRPC and HTTP, fed by `inferloom control`."""
+    from inferloom.cli.edge import EdgeOptions, run_edge
+
+    options = EdgeOptions(
+        listen=listen,
+        control=control,
+        admin=admin,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        access_log=access_log,
+        zone=zone,
+        concurrency=concurrency,
+        drain_timeout=drain_timeout,
+        max_message_mib=max_message_mib,
+        max_memory_mib=max_memory_mib,
+    )
+    _run(run_edge(options))
+
+
+@control_app.callback(invoke_without_command=True)
+def control(
+    context: typer.Context,
+    registry: Annotated[str, typer.Option(help=FORMS)] = "consul",
+    grpc: Annotated[str, typer.Option(help="HOST:PORT to listen on, on loopback.")] = "127.0.0.1:9091",
+    router: Annotated[str, typer.Option(help="HOST:PORT of the router's gRPC, for what edges do not route.")] = (
+        "127.0.0.1:8081"
+    ),
+    router_http: Annotated[str, typer.Option(help="HOST:PORT of its HTTP.")] = "127.0.0.1:8080",
+    admin: Admin = "127.0.0.1:9102",
+    token_file: Annotated[Path | None, typer.Option(help="File with the token that calls of an edge need.")] = None,
+    write_token_file: Annotated[Path | None, typer.Option(help="File with the token that writing needs.")] = None,
+    zone: Annotated[str, typer.Option(help="REGION/ZONE of edges that do not say theirs.")] = "",
+) -> None:
+    """Run a control plane: feeds edges by xDS, and watches the registry for the processes of this machine."""
+    if context.invoked_subcommand is not None:
+        return
+    from inferloom.cli.control import run_control
+
+    _run(
+        run_control(
+            grpc,
+            admin,
+            registry,
+            router=router,
+            router_http=router_http,
+            token_file=token_file,
+            write_token_file=write_token_file,
+            zone=zone,
+        )
+    )
+
+
+@control_app.command("status")
+def control_status(
+    control: Annotated[
+        str, typer.Option("--control", envvar="INFERLOOM_CONTROL", help="HOST:PORT of the control plane.")
+    ] = "127.0.0.1:9091",
+) -> None:
+    """What each edge has taken and what it refuses. Exit status 1 where something is refused."""
+    from inferloom.cli.control import show_status
+
+    if not _run(show_status(control)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def codegen(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Models, services or pipelines.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for what is written.")] = Path("protos"),
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE|DIR", help="A model's file or folder; default: ask the mesh."),
+    ] = None,
+    client: Annotated[
+        str, typer.Option(metavar="LANGUAGE", help="python: a package with stubs, type hints and numpy helpers too.")
+    ] = "",
+    major: Annotated[
+        int | None, typer.Option(min=1, help="Of the package; 2 for what breaks the stubs of v1.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit status 1 where a file differs.")] = False,
+    mesh: Mesh = None,
+    token: Token = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+) -> None:
+    """Write a typed proto for a model, service or pipeline, from which stubs of any language are made."""
+    from inferloom.cli.codegen.command import Options
+    from inferloom.cli.codegen.command import codegen as run
+
+    chosen = Options(tuple(dict.fromkeys(names or ())), out, source, client, major, check, mesh, token, ca, cert, key)
+    if not _run(run(chosen)):
+        raise typer.Exit(1)
 
 
 @app.command()

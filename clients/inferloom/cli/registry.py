@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import parse_address
 from inferloom.mesh.registry.base import Registry
@@ -9,10 +12,16 @@ from inferloom.mesh.registry.base import Registry
 __all__ = ["FORMS", "open_registry"]
 
 FORMS = "consul, consul://HOST:PORT, mesh://HOST:PORT or static:MODEL=HOST:PORT,..."
+VARIABLE = "INFERLOOM_CONTROL"
 
 
-def open_registry(text: str, token: str | None = None) -> Registry:
+def open_registry(text: str, token: str | None = None, control: str | None = None) -> Registry:
     """The registry that a text names; not started.
+
+    Args:
+        token: of the mesh, for who asks another process of it.
+        control: HOST:PORT of this machine's control process, which then watches Consul for this one; "": none; None:
+            as $INFERLOOM_CONTROL says. Only Consul is watched so.
 
         consul                   as CONSUL_HTTP_ADDR and its fellows say, else 127.0.0.1:8500
         consul://HOST:PORT
@@ -26,7 +35,13 @@ def open_registry(text: str, token: str | None = None) -> Registry:
         from inferloom.mesh.registry.consul import ConsulRegistry
 
         where = text.removeprefix("consul").removeprefix("://")
-        return ConsulRegistry.from_environment(str(parse_address(where, "--registry")) if where else None)
+        address = str(parse_address(where, "--registry")) if where else None
+
+        def consul() -> Registry:
+            return ConsulRegistry.from_environment(address)
+
+        shared = os.environ.get(VARIABLE, "") if control is None else control
+        return _shared(consul, shared, token) if shared else consul()
     if text.startswith("mesh://"):
         from inferloom.mesh.registry.remote import RemoteRegistry
 
@@ -36,3 +51,11 @@ def open_registry(text: str, token: str | None = None) -> Registry:
 
         return StaticRegistry(text.removeprefix("static:"))
     raise ConfigError(f"--registry: {text!r} is none of {FORMS}")
+
+
+def _shared(consul: Callable[[], Registry], control: str, token: str | None) -> Registry:
+    from inferloom.mesh.registry.remote import RemoteRegistry
+    from inferloom.mesh.registry.shared_watch import SharedWatch
+
+    where = str(parse_address(control, "--control"))
+    return SharedWatch(consul(), lambda: RemoteRegistry(where, token=token), consul)

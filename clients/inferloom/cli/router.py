@@ -35,6 +35,7 @@ async def run_router(
     exposures: Path | None = None,
     http: str = "off",
     http_when_needed: bool = False,
+    control: str | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain.
 
@@ -58,7 +59,7 @@ async def run_router(
         raise ConfigError("--http has no TLS: it cannot be given together with --tls-cert")
     tokens = [token for token in (settings.token, settings.write_token) if token] if settings.token else []
     stop = stop_requested()
-    source = open_registry(registry)
+    source = open_registry(registry, control=control)
     tracing = from_environment("inferloom-router")
     router = Router(
         source,

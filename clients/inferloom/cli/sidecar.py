@@ -22,7 +22,9 @@ __all__ = ["run_sidecar"]
 LOAD_EVERY = 5.0  # seconds between readings of Triton's own metrics
 
 
-async def run_sidecar(config: SidecarConfig, registry: str, admin: str, token: str | None = None) -> None:
+async def run_sidecar(
+    config: SidecarConfig, registry: str, admin: str, token: str | None = None, control: str | None = None
+) -> None:
     """Run until SIGINT or SIGTERM, then drain.
 
     Raises:
@@ -30,7 +32,7 @@ async def run_sidecar(config: SidecarConfig, registry: str, admin: str, token: s
         RegistryUnavailable: the registry does not answer.
     """
     stop = stop_requested()
-    source = open_registry(registry, token)
+    source = open_registry(registry, token, control)
     sidecar = Sidecar(config, source)
     loads: dict[str, ModelLoad] = {}
     face = Admin(

@@ -54,7 +54,7 @@ class Replica:
     port: int  # gRPC (Open Inference Protocol)
     state: State = State.SERVING
     versions: tuple[str, ...] = ()  # ready versions, oldest first; the first answers where a request names none
-    http_port: int = 0  # REST port of the same server, 0: none
+    http_port: int = 0  # REST port of the same server (Open Inference Protocol), 0: none
     weight: float = 1.0  # share of the traffic relative to its peers, > 0
     locality: str = ""  # "region/zone"
     generation: int = 0  # grows with each start of the process behind it
@@ -63,6 +63,7 @@ class Replica:
     problem: str = ""  # why it, or one of its versions, is not serving; for people
     kind: Kind = Kind.MODEL
     repeat: Repeat = Repeat.ANY
+    app_port: int = 0  # HTTP port of the service's own application (ASGI), 0: none
 
     @property
     def address(self) -> str:

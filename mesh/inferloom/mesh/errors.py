@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from grpc import StatusCode
 
 __all__ = [
+    "DETAILS_KEY",
     "REASON_KEY",
     "ConfigError",
     "Conflict",
@@ -43,11 +44,13 @@ __all__ = [
     "Unauthenticated",
     "Unreachable",
     "Unsupported",
+    "Violation",
     "status_of",
 ]
 
 REASON_KEY = "x-inferloom-reason"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+DETAILS_KEY = "grpc-status-details-bin"  # a serialised google.rpc.Status
 INNER_KEY = "x-inferloom-inner"  # it was a call further in that was turned away: the one around it had begun
 
 
@@ -57,10 +60,26 @@ class InferloomError(Exception):
     code: StatusCode = StatusCode.INTERNAL
 
 
+class Violation(NamedTuple):
+    """One fault of a request, as google.rpc.BadRequest has it."""
+
+    field: str  # its path: "rows[0].sepal_length"; "": the whole
+    description: str
+
+
 class InvalidInput(InferloomError):
-    """Something the caller gave is wrong; the message names the place and the cure."""
+    """Something the caller gave is wrong; the message names the place and the cure.
+
+    Args:
+        message: all of it, as one line.
+        violations: the same by field, where there are fields.
+    """
 
     code = StatusCode.INVALID_ARGUMENT
+
+    def __init__(self, message: str = "", violations: Sequence[Violation] = ()) -> None:
+        super().__init__(message)
+        self.violations = tuple(violations)
 
 
 class ConfigError(InvalidInput):
@@ -191,6 +210,10 @@ def status_of(error: BaseException) -> Status:
         if error.pushback is not None:
             trailing += ((PUSHBACK_KEY, str(round(error.pushback * 1000))),)
         return Status(error.code, str(error), trailing)
+    if isinstance(error, InvalidInput) and error.violations:
+        from inferloom.mesh.details import bad_request
+
+        return Status(error.code, str(error), ((DETAILS_KEY, bad_request(str(error), error.violations)),))
     if isinstance(error, InferloomError):
         return Status(error.code, str(error))
     return Status(StatusCode.INTERNAL, Status.INTERNAL_MESSAGE)

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from enum import StrEnum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from inferloom.mesh.catalog import Model, Repeat
-from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.errors import ConfigError, InvalidInput
+from inferloom.mesh.policy_fields import FIELDS, Balancing, Locality, Value, nested, read_fields
 
-__all__ = ["Balancing", "Breaking", "Locality", "Retrying", "TrafficPolicy"]
+__all__ = ["KIND", "Balancing", "Breaking", "Locality", "Retrying", "TrafficPolicy"]
+
+KIND = "policy"  # of its documents
+METADATA_KEY = re.compile(r"[a-z0-9_.-]{1,256}", re.ASCII)
+OWN_KEYS = frozenset({"authorization", "content-type", "host", "te", "user-agent"})  # the transport's: not passed on
 
 
 def _check(condition: bool, where: str, must: str) -> None:
     if not condition:
         raise ConfigError(f"policy: {where} must be {must}")
-
-
-class Balancing(StrEnum):
-    """How a replica is chosen among those that may be used."""
-
-    AUTO = "auto"  # the data plane's best: power of two choices over peak EWMA; Envoy: least request
-    LEAST_REQUEST = "least_request"  # power of two choices over requests in flight
-    ROUND_ROBIN = "round_robin"
-    RANDOM = "random"
-
-
-class Locality(StrEnum):
-    """Whether replicas in the data plane's own zone come first."""
-
-    ANY = "any"
-    PREFER = "prefer"  # those of the same zone while one of them may be used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +41,12 @@ class Retrying:
 
     def __post_init__(self) -> None:
         _check(1 <= self.attempts <= 10, "retry.attempts", "1 to 10")
-        _check(0 <= self.budget_ratio <= 1, "retry.budget_ratio", "0 to 1")
-        _check(self.budget_window > 0, "retry.budget_window", "above 0 seconds")
+        _check(0 <= self.budget_ratio <= 1, "retry.budget.ratio", "0 to 1")
+        _check(self.budget_window > 0, "retry.budget.window", "above 0 seconds")
         # The floor also sizes the bucket: one that holds no whole token never pays for a retry.
         _check(
             self.budget_floor * self.budget_window >= 1,
-            "retry.budget_floor",
+            "retry.budget.floor",
             "such that floor times window is 1 or more",
         )
         _check(self.backoff >= 0, "retry.backoff", "0 or more seconds")
@@ -103,6 +94,7 @@ class TrafficPolicy:
     affinity: str = ""  # metadata key: requests with the same value go to the same replica while it may be used
     locality: Locality = Locality.ANY
     concurrency: int = 0  # requests of the model in flight at once, in each process of a data plane; 0: no bound
+    slow_start: float = 30.0  # seconds until a new replica has its full share, from a tenth of it; 0: at once
     retry: Retrying = field(default_factory=Retrying)
     health: Breaking = field(default_factory=Breaking)
 
@@ -117,10 +109,59 @@ class TrafficPolicy:
         _check(self.attempt_timeout is None or self.attempt_timeout > 0, "attempt_timeout", "above 0 seconds")
         _check(self.stream_idle > 0, "stream_idle", "above 0 seconds")
         _check(self.concurrency >= 0, "concurrency", "0 or more requests")
+        _check(self.slow_start >= 0, "slow_start", "0 or more seconds")
+        right = "a key of gRPC metadata that travels on: lower-case letters, digits, '-', '_' or '.'"
+        _check(not self.affinity or _travels(self.affinity), "affinity", right)
 
     @staticmethod
     def names() -> tuple[str, ...]:
         return tuple(entry.name for entry in fields(TrafficPolicy))
+
+    def over(self, values: Mapping[str, Value]) -> TrafficPolicy:
+        """This policy with what a document says, as `read_fields` gives it. Of two that bound each other
+        (timeout and longest; health.base and health.longest) the one that it does not name gives way.
+
+        Raises:
+            ConfigError: a bound is exceeded.
+        """
+        parts: dict[str, dict[str, Any]] = {"": {}, "retry": {}, "health": {}}
+        for path, value in values.items():
+            parts[FIELDS[path].part][FIELDS[path].name] = value
+        own, health = parts[""], parts["health"]
+        own.setdefault("timeout", min(self.timeout, own.get("longest", self.timeout)))
+        own.setdefault("longest", max(self.longest, own["timeout"]))
+        health.setdefault("base", min(self.health.base, health.get("longest", self.health.base)))
+        health.setdefault("longest", max(self.health.longest, health["base"]))
+        for name, kind in (("balancing", Balancing), ("locality", Locality)):
+            if name in own:
+                own[name] = kind(own[name])
+        return replace(self, **own, retry=replace(self.retry, **parts["retry"]), health=replace(self.health, **health))
+
+    @staticmethod
+    def from_json(name: str, spec: Mapping[str, Any], base: TrafficPolicy | None = None) -> TrafficPolicy:
+        """Read a document's spec.
+
+        Args:
+            base: what holds where the spec says nothing; by default the defaults.
+
+        Raises:
+            InvalidInput: names the policy, the path and what would be right.
+        """
+        where = f"policy '{name}'"
+        values = read_fields(spec, where)
+        try:
+            return (base or _BY_REPEAT[Repeat.ANY]).over(values)
+        except ConfigError as error:
+            raise InvalidInput(f"{where}: {str(error).removeprefix('policy: ')}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec that says all of it."""
+        values = {path: getattr(getattr(self, f.part) if f.part else self, f.name) for path, f in FIELDS.items()}
+        return nested({path: value for path, value in values.items() if value is not None})
+
+
+def _travels(key: str) -> bool:
+    return METADATA_KEY.fullmatch(key) is not None and key not in OWN_KEYS and not key.startswith("grpc-")
 
 
 _BY_REPEAT = {

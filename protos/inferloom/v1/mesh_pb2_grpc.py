@@ -28,6 +28,7 @@ if _version_not_supported:
 class MeshServiceStub:
     """What there is in the mesh, and the documents everybody agrees on. Answered by the router (and, later, the control plane).
     The models themselves are called by the Open Inference Protocol, package "inference".
+    With `gateway: envoy` what reads is there as JSON too, by the paths given here; a watch is a line of JSON for each message.
     """
 
     def __init__(self, channel):
@@ -86,6 +87,7 @@ class MeshServiceStub:
 class MeshServiceServicer:
     """What there is in the mesh, and the documents everybody agrees on. Answered by the router (and, later, the control plane).
     The models themselves are called by the Open Inference Protocol, package "inference".
+    With `gateway: envoy` what reads is there as JSON too, by the paths given here; a watch is a line of JSON for each message.
     """
 
     def ListModels(self, request, context):
@@ -209,6 +211,7 @@ def add_MeshServiceServicer_to_server(servicer, server):
 class MeshService:
     """What there is in the mesh, and the documents everybody agrees on. Answered by the router (and, later, the control plane).
     The models themselves are called by the Open Inference Protocol, package "inference".
+    With `gateway: envoy` what reads is there as JSON too, by the paths given here; a watch is a line of JSON for each message.
     """
 
     @staticmethod

@@ -105,6 +105,40 @@ async def test_what_is_applied_is_stored_once(world: World, capsys: pytest.Captu
     assert (await world.spec())["outputs"] == [{"name": "loud", "source": "shout.text"}]
 
 
+POLICY = """
+kind: policy
+name: Shuot
+spec: {timeout: 2s, retry: {jitter: 0.5}}
+"""
+
+
+async def test_a_policy_is_stored_as_written_and_what_the_gateway_does_not_keep_to_is_said(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = world.write(POLICY)
+    assert await apply.check(file, **HERE)
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [f"{file}: 1 policy, nothing wrong"]
+    assert said.err.splitlines() == [
+        f"inferloom: {file}:4: policy 'Shuot': nothing of that name is served now; did you mean 'Shout'?",
+        f"inferloom: {file}:4: policy 'Shuot': with gateway: envoy, retry.jitter has no effect: waits are all random",
+    ]
+    file.write_text(POLICY.replace("Shuot", "Shout").replace(", retry: {jitter: 0.5}", ""))
+    assert await apply.apply(file, **HERE)
+    assert await apply.apply(file, **HERE)
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["policy Shout: new, version 1", "policy Shout: unchanged (version 1)"]
+    assert said.err == ""
+    assert await world.spec("Shout", "policy") == {"timeout": "2s"}
+    file.write_text(POLICY.replace("Shuot", "Shout").replace("2s", "3s"))
+    assert not await show.diff([str(file)], **HERE)
+    assert await apply.apply(file, **HERE)
+    assert await change.rollback("policy", "Shout", None, **HERE)
+    assert await world.spec("Shout", "policy") == {"timeout": "2s"}
+    await change.delete("policies", "Shout", **HERE)
+    assert await world.spec("Shout", "policy") is None
+
+
 async def test_a_pipeline_that_fails_its_check_changes_nothing_not_even_beside_it(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,13 @@ spec: {arms: [{name: "1", share: 90}, {name: "2", share: 10}]}
 """
 
 
+POLICY = """
+kind: policy
+name: Shout
+spec: {timeout: 1.5 s, retry: {attempts: 2, jitter: 0.5}}
+"""
+
+
 async def nothing(path: Path) -> AppDescription:
     return AppDescription(path)
 
@@ -70,9 +77,29 @@ async def test_a_file_may_hold_splits_alone(tmp_path: Path) -> None:
     assert [arm["name"] for arm in found.documents["split", "Shout"]["arms"]] == ["1", "2"]
 
 
+async def test_a_file_may_hold_policies_beside_splits_and_nothing_else(tmp_path: Path) -> None:
+    found = await from_text(tmp_path, SPLIT + "---" + POLICY)
+    assert sorted(found.documents) == [("policy", "Shout"), ("split", "Shout")]
+    assert found.documents["policy", "Shout"] == {"timeout": "1.5s", "retry": {"attempts": 2, "jitter": 0.5}}
+    assert found.place(("policy", "Shout")).endswith("mesh.yaml:8")
+
+
+async def test_a_policy_stands_in_a_mesh_file_beside_what_it_is_for(tmp_path: Path) -> None:
+    found = await from_text(tmp_path, PIPELINE + "- kind: policy\n  name: loud\n  spec: {concurrency: 4}\n")
+    assert sorted(found.documents) == [("pipeline", "loud"), ("policy", "loud")]
+    assert found.documents["policy", "loud"] == {"concurrency": 4}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (POLICY + "---" + POLICY, "mesh.yaml:6: policy 'Shout' is declared twice"),
+        (POLICY.replace("jitter", "jiter"), "mesh.yaml:4: policy 'Shout': unknown field 'retry.jiter'; did you mean"),
+        (
+            POLICY.replace("1.5 s", "2"),
+            "mesh.yaml:4: policy 'Shout': timeout must be a duration as text, as 500ms or 2s",
+        ),
+        (POLICY.replace("{timeout", "[{timeout").replace("}}", "}}]"), "policy 'Shout': its spec must be a mapping"),
         ("kind: split\nname: a b\nspec: {arms: []}\n", "mesh.yaml:2: 'a b' is no name"),
         ("kind: split\nspec: {arms: []}\n", "mesh.yaml:1: the document has no 'name'"),
         ("kind: split\nname: a\nspce: {}\n", "mesh.yaml:3: a document: unknown key 'spce'; did you mean 'spec'?"),
@@ -103,7 +130,9 @@ async def test_a_python_file_is_asked_what_it_declares(tmp_path: Path) -> None:
         await written(tmp_path / "other.py", ask=ask)
 
 
-@pytest.mark.parametrize(("text", "kind"), [("pipeline", "pipeline"), ("Splits", "split"), ("models", "model")])
+@pytest.mark.parametrize(
+    ("text", "kind"), [("pipeline", "pipeline"), ("Splits", "split"), ("models", "model"), ("policies", "policy")]
+)
 def test_kinds_may_be_plural(text: str, kind: str) -> None:
     assert kind_of(text) == kind
 

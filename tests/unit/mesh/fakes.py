@@ -116,11 +116,13 @@ class FakeMesh:
         clock: ManualClock | None = None,
         most: int = 1 << 20,
         seed: int = 1,
+        zone: str = "",
     ) -> None:
+        self.policy = policy
         self.clock = clock or ManualClock()
         self.channels: list[FakeChannel] = []
         rng = random.Random(seed)
-        self.pool = Pool(self._connect, lambda _: policy, self.clock, rng)
+        self.pool = Pool(self._connect, lambda _: self.policy, self.clock, rng, zone)
         self.metrics = RouterMetrics()
         self.admission = Admission(most)
         self.handle = assemble(self.pool, self.admission, self.clock, rng, self.metrics, Tracing())
@@ -131,6 +133,11 @@ class FakeMesh:
     def _connect(self, address: str) -> FakeChannel:
         self.channels.append(FakeChannel(address))
         return self.channels[-1]
+
+    def repolicy(self, policy: TrafficPolicy) -> None:
+        """As if a document had changed."""
+        self.policy = policy
+        self.pool.repolicy(["iris"])
 
     def apply(self, *replicas: Replica) -> None:
         self.pool.apply(Catalog.build(replicas, self.pool.catalog))

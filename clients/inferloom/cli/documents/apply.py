@@ -10,6 +10,7 @@ from pathlib import Path
 from inferloom.cli.documents.checking import findings_of
 from inferloom.cli.documents.kinds import settled
 from inferloom.cli.documents.mesh import opened
+from inferloom.cli.documents.remarks import remarks
 from inferloom.cli.documents.written import Written, written
 from inferloom.cli.state import author, find
 from inferloom.cli.up.documents import APP, KIND, PIPELINE, SERVICE
@@ -24,7 +25,7 @@ ORDER = (KIND, SERVICE, APP, PIPELINE)  # what is called before what calls it; t
 
 
 async def check(path: Path, *, mesh: str | None, token: str | None) -> bool:
-    """Say what is wrong with a file, a line for each thing; False where something is.
+    """Say what is wrong with a file, a line for each thing; False where something is. What is noteworthy is said as well.
 
     Where no mesh answers, what the file alone tells is checked, and that is said.
 
@@ -35,13 +36,16 @@ async def check(path: Path, *, mesh: str | None, token: str | None) -> bool:
     try:
         async with opened(mesh, token) as (state, registry):
             findings = await findings_of(file, registry, state.token)
+            noted = remarks(file, registry.catalog.models)
     except RegistryUnavailable as error:
         if mesh is not None:
             raise
+        _complained(remarks(file, None))
         print(f"{path}: {_counted(file)}; not checked against models: {error}", file=sys.stderr)
         return True
     if _complained(findings):
         return False
+    _complained(noted)
     print(f"{path}: {_counted(file)}, nothing wrong")
     return True
 
@@ -68,6 +72,7 @@ async def apply(path: Path, *, mesh: str | None, token: str | None) -> bool:
         if _complained(await findings_of(file, registry, state.token)):
             print(f"inferloom: {path}: nothing was applied", file=sys.stderr)
             return False
+        _complained(remarks(file, registry.catalog.models))
         for key in sorted(file.documents, key=lambda key: ORDER.index(key[0]) if key[0] in ORDER else len(ORDER)):
             await _write(key, file, registry)
         await _answered([name for kind, name in file.documents if kind == PIPELINE], registry)
@@ -116,6 +121,10 @@ def _complained(findings: list[str]) -> bool:
 
 def _counted(file: Written) -> str:
     kinds = [kind for kind, _ in file.documents if kind != APP]
-    return ", ".join(
-        f"{kinds.count(kind)} {kind}{'s' if kinds.count(kind) > 1 else ''}" for kind in dict.fromkeys(kinds)
-    )
+    return ", ".join(f"{kinds.count(kind)} {_plural(kind, kinds.count(kind))}" for kind in dict.fromkeys(kinds))
+
+
+def _plural(kind: str, count: int) -> str:
+    if count == 1:
+        return kind
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"

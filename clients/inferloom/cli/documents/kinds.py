@@ -4,6 +4,7 @@
 |----------|---------------------------------------------|
 | pipeline | a graph (`inferloom.v1.Graph` as JSON)      |
 | split    | arms, shares and ranges                     |
+| policy   | time-outs, retries, balancing, bounds       |
 | model    | versions with their files, replicas, GPUs   |
 | service  | versions with their Python file, replicas   |
 | app      | a Python file whose steps pipelines name    |
@@ -17,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from inferloom.cli.up.documents import KINDS, PIPELINE, SPLIT
+from inferloom.cli.up.documents import KINDS, PIPELINE, POLICY, SPLIT
 from inferloom.mesh.errors import InvalidInput
 from inferloom.mesh.registry.base import Spec
 
@@ -28,7 +29,7 @@ FORMS = ("yaml", "json", "text", "svg")
 
 def kind_of(text: str) -> str:
     """The kind that is meant, singular or plural. Raises InvalidInput, naming the nearest."""
-    known = {form: kind for kind in KINDS for form in (kind, f"{kind}s")}
+    known = {form: kind for kind in KINDS for form in (kind, f"{kind}s", "policies" if kind == POLICY else kind)}
     kind = known.get(text.lower())
     if kind is None:
         near = difflib.get_close_matches(text.lower(), known, 1, 0.5)
@@ -47,6 +48,10 @@ def settled(kind: str, name: str, spec: Spec, previous: Spec | None) -> Spec:
         from inferloom.mesh.split import settled as of_split
 
         return of_split(name, spec, previous)
+    if kind == POLICY:
+        from inferloom.mesh.policies import settled as of_policy
+
+        return of_policy(name, spec)
     return spec
 
 

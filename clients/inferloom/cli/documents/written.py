@@ -9,11 +9,11 @@ from pathlib import Path
 import yaml
 
 from inferloom.cli.up.describe import Describe, describe
-from inferloom.cli.up.documents import SPLIT
+from inferloom.cli.up.documents import POLICY, SPLIT
 from inferloom.cli.up.expand import expand
 from inferloom.cli.up.located import Located, read
 from inferloom.cli.up.meshfile import MeshFile, load
-from inferloom.cli.up.meshfile_hosted import AppEntry, SplitEntry, split
+from inferloom.cli.up.meshfile_hosted import AppEntry, PolicyEntry, SplitEntry, policy, split
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.names import is_name
 from inferloom.mesh.registry.base import DocumentKey, Spec
@@ -61,7 +61,7 @@ async def written(path: Path, host: str = "", ask: Describe = describe) -> Writt
             raise ConfigError(f"there is no file {path}")
         file = MeshFile(apps=(AppEntry(path.resolve()),))
     else:
-        file = _splits(path) or load(path)
+        file = _rules(path) or load(path)
     described = {source: await ask(source) for source in sorted(file.sources)}
     documents = expand(file, described, host)
     steps = {step for pipeline in file.pipelines.values() for step in pipeline.steps}
@@ -74,6 +74,7 @@ def _places(file: MeshFile) -> dict[DocumentKey, Located]:
         **{("service", name): entry.where for name, entry in file.services.items()},
         **{("pipeline", name): entry.where for name, entry in file.pipelines.items()},
         **{(SPLIT, name): entry.where for name, entry in file.splits.items()},
+        **{(POLICY, name): entry.where for name, entry in file.policies.items()},
     }
 
 
@@ -92,23 +93,27 @@ def _value(node: yaml.Node, key: str) -> yaml.Node | None:
     return next((value for name, value in entries if name.value == key), None)
 
 
-def _splits(path: Path) -> MeshFile | None:
-    """A file with splits and nothing else, which is no mesh.yaml; None of any other."""
-    found: dict[str, SplitEntry] = {}
+def _rules(path: Path) -> MeshFile | None:
+    """A file with splits and policies and nothing else, which is no mesh.yaml; None of any other."""
+    splits: dict[str, SplitEntry] = {}
+    policies: dict[str, PolicyEntry] = {}
     documents = read(path)
     for document in documents:
         value = document.value()
-        if not isinstance(value, dict) or value.get("kind") != SPLIT:
+        if not isinstance(value, dict) or value.get("kind") not in (SPLIT, POLICY):
             return None
     for document in documents:
         entries = document.mapping("a document", ("kind", "name", "spec"))
         for key in ("name", "spec"):
             if key not in entries:
                 raise document.error(f"the document has no '{key}'")
-        name = entries["name"].text("name")
+        kind, name = (entries[key].text(key) for key in ("kind", "name"))
         if not is_name(name):
             raise entries["name"].error(f"{name!r} is no name: letters, digits, '.', '_' or '-'")
-        if name in found:
-            raise document.error(f"split '{name}' is declared twice")
-        found[name] = split(name, entries["spec"])
-    return MeshFile(splits=found) if found else None
+        if name in (splits if kind == SPLIT else policies):
+            raise document.error(f"{kind} '{name}' is declared twice")
+        if kind == SPLIT:
+            splits[name] = split(name, entries["spec"])
+        else:
+            policies[name] = policy(name, entries["spec"])
+    return MeshFile(splits=splits, policies=policies) if documents else None

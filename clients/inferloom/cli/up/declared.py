@@ -10,6 +10,7 @@ from inferloom.cli.up import meshfile
 from inferloom.cli.up.describe import AppDescription, Describe, describe, is_app, may_be_app
 from inferloom.cli.up.documents import MeshSpec, ModelSpec, VersionSpec
 from inferloom.cli.up.expand import Wanted, expand
+from inferloom.cli.up.hints_file import hinted, is_hints
 from inferloom.cli.up.meshfile import MeshFile
 from inferloom.cli.up.meshfile_hosted import AppEntry
 from inferloom.mesh.errors import ConfigError, InvalidInput
@@ -107,7 +108,7 @@ async def _folder(source: Path, replicas: int, gpus: int, ask: Describe) -> Decl
     brought = {v.source for app in apps.values() for model in app.models.values() for v in model.versions.values()}
     found = {name: path for name, path in found.items() if path.resolve() not in brought}
     served = {*(path.resolve() for path in found.values()), *apps, *brought}
-    left_out = tuple(path.name for path in paths if path.resolve() not in served)
+    left_out = tuple(path.name for path in paths if path.resolve() not in served and not is_hints(path))
     if not found and not apps:
         has = f"; it has {', '.join(left_out[:5])}" + (", ..." if len(left_out) > 5 else "") if left_out else ""
         raise InvalidInput(
@@ -142,7 +143,7 @@ def _single(
     inputs: tuple[str, ...] = (),
     outputs: tuple[str, ...] = (),
 ) -> ModelSpec:
-    return ModelSpec(name, {version: VersionSpec(path.resolve(), None, inputs, outputs)}, replicas, gpus)
+    return hinted(ModelSpec(name, {version: VersionSpec(path.resolve(), None, inputs, outputs)}, replicas, gpus))
 
 
 def _is_model(path: Path) -> bool:

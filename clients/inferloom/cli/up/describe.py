@@ -14,6 +14,7 @@ from typing import Any
 
 from inferloom.cli.up.documents import ModelSpec, VersionSpec
 from inferloom.cli.up.fleet import INFERLOOM
+from inferloom.cli.up.hints_file import hinted
 from inferloom.cli.up.service_spec import AppSpec, ServiceSpec, ServiceVersion
 from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.mesh.process import guarded
@@ -106,7 +107,7 @@ def read(source: Path, text: str) -> AppDescription:
             recognise(file)
         except InvalidInput as error:
             raise ConfigError(f"{source}: model('{name}', source={entry['source']!r}): {error}") from None
-        models[name] = ModelSpec(name, {str(entry.get("version") or "1"): VersionSpec(file)})
+        models[name] = hinted(ModelSpec(name, {str(entry.get("version") or "1"): VersionSpec(file)}))
     pipelines = {
         name: {key: value for key, value in graph.items() if key != "name"}
         for name, graph in found.get("pipelines", {}).items()

@@ -11,10 +11,13 @@ from inferloom.mesh.errors import ConfigError, InvalidInput
 
 __all__ = [
     "APP",
+    "ENVOY",
+    "GATEWAYS",
     "KIND",
     "KINDS",
     "NAMED",
     "PIPELINE",
+    "POLICY",
     "PROBLEM",
     "SERVICE",
     "SPLIT",
@@ -29,9 +32,12 @@ SERVICE = "service"  # users' Python, in a host
 APP = "app"  # a file of theirs, whose steps pipelines may name
 PIPELINE = "pipeline"  # a graph
 SPLIT = "split"  # who gets which version
-KINDS = (KIND, SERVICE, APP, PIPELINE, SPLIT)
+POLICY = "policy"  # how a model's traffic is treated
+KINDS = (KIND, SERVICE, APP, PIPELINE, SPLIT, POLICY)
 NAMED = (KIND, SERVICE, PIPELINE)  # those that are called by their names, which must differ
 PROBLEM = "problem"  # of the same name: why a document is not carried out, and which version of it
+ENVOY = "envoy"
+GATEWAYS = ("python", ENVOY)  # what clients reach: the router itself, or Envoy in front of it
 MOST_REPLICAS = 64
 MOST_GPUS = 64
 
@@ -73,6 +79,7 @@ class ModelSpec:
     replicas: int = 1
     gpus: int = 0  # of each replica
     host: str = ""  # which `up` serves it, where several share a Consul: HOSTNAME/ADDRESS
+    hints: Mapping[str, Any] = field(default_factory=dict)  # about its typed face: services.proto.hints.Hints as JSON
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -80,12 +87,13 @@ class ModelSpec:
             "replicas": self.replicas,
             "gpus": self.gpus,
             "host": self.host,
+            **({"hints": dict(self.hints)} if self.hints else {}),
         }
 
     @staticmethod
     def from_json(name: str, value: Mapping[str, Any]) -> ModelSpec:
         """Raises InvalidInput where a document is none of this kind, or was written by something newer."""
-        unknown = sorted(value.keys() - {"versions", "replicas", "gpus", "host"})
+        unknown = sorted(value.keys() - {"versions", "replicas", "gpus", "host", "hints"})
         if unknown:
             raise InvalidInput(
                 f"model '{name}': unknown key '{unknown[0]}' in its document: written by a newer inferloom"
@@ -99,7 +107,7 @@ class ModelSpec:
             ) from None
         if not versions or not 1 <= replicas <= MOST_REPLICAS or not 0 <= gpus <= MOST_GPUS:
             raise InvalidInput(f"model '{name}': no versions, {replicas} replicas or {gpus} GPUs in its document")
-        return ModelSpec(name, versions, replicas, gpus, host)
+        return ModelSpec(name, versions, replicas, gpus, host, dict(value.get("hints") or {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,8 @@ class MeshSpec:
     grpc_place: str = ""  # where the file says so, for error messages
     registry: str | None = None
     http: str | None = None  # HOST:PORT of JSON, or off
+    http_place: str = ""  # where the file says so
+    gateway: str | None = None  # one of GATEWAYS
 
 
 def check_registry(text: str) -> None:

@@ -82,6 +82,6 @@ def names_of(catalog: Catalog, declared: Iterable[str]) -> tuple[list[str], list
         if name.partition(".")[0] in wanted or name in wanted:
             if model.kind is not Kind.MODEL:
                 typed.append(name)
-            if any(replica.http_port for replica in model.replicas) and model.kind is Kind.SERVICE:
+            if any(replica.app_port for replica in model.replicas) and model.kind is Kind.SERVICE:
                 mounted.append(name)
     return typed, mounted

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inferloom.cli.up.describe import AppDescription
-from inferloom.cli.up.documents import APP, KIND, NAMED, PIPELINE, SERVICE, SPLIT, ModelSpec
+from inferloom.cli.up.documents import APP, KIND, NAMED, PIPELINE, POLICY, SERVICE, SPLIT, ModelSpec
 from inferloom.cli.up.located import Located
 from inferloom.cli.up.meshfile import MeshFile
 from inferloom.cli.up.meshfile_hosted import ServiceEntry
@@ -75,6 +75,8 @@ def expand(file: MeshFile, described: Mapping[Path, AppDescription], host: str, 
         wanted[APP, source.stem] = AppSpec(source.stem, source, host).to_json()
     for name, split in file.splits.items():
         wanted[SPLIT, name] = split.spec
+    for name, policy in file.policies.items():
+        wanted[POLICY, name] = policy.spec
     return wanted
 
 

@@ -17,6 +17,7 @@ from inferloom.cli.up.keeper import Keeper
 __all__ = ["HostFleet", "HostSettings"]
 
 LOOK = 0.5  # seconds between looks which process has another's place now
+REPEATED = "registration is repeated"  # what a host says of a router that is gone, as it is when all of it stops
 LEAVE = 10.0  # seconds beyond its drain time-out that a host may take to end
 
 
@@ -49,6 +50,7 @@ class HostFleet:
         self._settings = settings
         self._hosts: dict[str, _Host] = {}
         self._retiring: dict[asyncio.Task[None], _Host] = {}
+        self._ending = False
 
     async def apply(self, places: Mapping[str, HostPlace]) -> None:
         """Start and stop processes until there is one for each place."""
@@ -67,6 +69,10 @@ class HostFleet:
     def trouble(self) -> Mapping[str, str]:
         """Places whose process stays down, and why."""
         return {key: host.keeper.trouble for key, host in self._hosts.items() if host.keeper.trouble}
+
+    def ending(self) -> None:
+        """The router goes first: what hosts say of that is for their logs alone."""
+        self._ending = True
 
     def kick(self) -> None:
         """The code has changed: those that wait before they are started again, or stay down, are started now."""
@@ -87,7 +93,7 @@ class HostFleet:
             self._command(place, generation),
             f"host {place.id}",
             self._settings.logs / f"{place.id}.host.log",
-            lambda line: ready.set() if line.startswith("ready ") else _show(line),
+            lambda line: ready.set() if line.startswith("ready ") else self._show(line),
             env=self._environment(place),
         )
         keeper.start()
@@ -130,7 +136,7 @@ class HostFleet:
     async def _stop(self, host: _Host) -> None:
         await host.keeper.stop(self._settings.drain_timeout + LEAVE)
 
-
-def _show(line: str) -> None:
-    """What users' code prints, and what is logged of it, is for whoever runs `up`; it is in the host's log as well."""
-    print(line, file=sys.stderr, flush=True)
+    def _show(self, line: str) -> None:
+        """What users' code prints, and what is logged of it, is for whoever runs `up`; it is in the host's log as well."""
+        if not (self._ending and REPEATED in line):
+            print(line, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@
     source: iris.onnx
     replicas: 2
 
-Services, pipelines and splits are read by `meshfile_hosted`.
+Services, pipelines, splits and policies are read by `meshfile_hosted`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ import yaml
 from inferloom.cli.up import meshfile_hosted
 from inferloom.cli.up.documents import (
     APP,
+    GATEWAYS,
     KIND,
     KINDS,
     MOST_GPUS,
     MOST_REPLICAS,
     NAMED,
     PIPELINE,
+    POLICY,
     SERVICE,
     SPLIT,
     MeshSpec,
@@ -34,8 +36,9 @@ from inferloom.cli.up.documents import (
     VersionSpec,
     check_registry,
 )
+from inferloom.cli.up.hints_file import hinted
 from inferloom.cli.up.located import Located, read
-from inferloom.cli.up.meshfile_hosted import AppEntry, PipelineEntry, ServiceEntry, SplitEntry
+from inferloom.cli.up.meshfile_hosted import AppEntry, PipelineEntry, PolicyEntry, ServiceEntry, SplitEntry
 from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.mesh.listen import parse_address
 from inferloom.mesh.names import is_name
@@ -62,6 +65,7 @@ class MeshFile:
     pipelines: Mapping[str, PipelineEntry] = field(default_factory=dict)
     apps: tuple[AppEntry, ...] = ()
     splits: Mapping[str, SplitEntry] = field(default_factory=dict)
+    policies: Mapping[str, PolicyEntry] = field(default_factory=dict)
 
     @property
     def sources(self) -> frozenset[Path]:
@@ -98,6 +102,7 @@ def load(path: Path, replicas: int | None = None) -> MeshFile:
         PIPELINE: lambda name, spec: meshfile_hosted.pipeline(name, spec, folder),
         APP: lambda name, spec: meshfile_hosted.app(name, spec, folder),
         SPLIT: meshfile_hosted.split,
+        POLICY: meshfile_hosted.policy,
     }
     found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for kind, name, spec, whole in documents:
@@ -113,7 +118,13 @@ def load(path: Path, replicas: int | None = None) -> MeshFile:
             f"{path}: declares no model; add one: {{kind: model, name: iris, spec: {{source: iris.onnx}}}}"
         )
     return MeshFile(
-        mesh, tuple(found[KIND].values()), found[SERVICE], found[PIPELINE], tuple(found[APP].values()), found[SPLIT]
+        mesh,
+        tuple(found[KIND].values()),
+        found[SERVICE],
+        found[PIPELINE],
+        tuple(found[APP].values()),
+        found[SPLIT],
+        found[POLICY],
     )
 
 
@@ -156,8 +167,8 @@ def _envelope(document: Located, kinds: Sequence[str]) -> tuple[str, str, Locate
 
 def _mesh(spec: Located, what: str) -> MeshSpec:
     entries = spec.mapping(what, MESH_KEYS)
-    if "gateway" in entries and (gateway := entries["gateway"].text("gateway")) != "python":
-        raise entries["gateway"].error(f"gateway '{gateway}' is not available; only 'python' is")
+    if "gateway" in entries and (gateway := entries["gateway"].text("gateway")) not in GATEWAYS:
+        raise entries["gateway"].error(f"gateway '{gateway}' is none of {', '.join(GATEWAYS)}")
     checks: dict[str, Callable[[str], object]] = {
         "grpc": lambda text: parse_address(text, "grpc"),
         "registry": check_registry,
@@ -175,6 +186,8 @@ def _mesh(spec: Located, what: str) -> MeshSpec:
         f"{entries['grpc'].place}: grpc" if "grpc" in entries else "",
         entries["registry"].text("registry") if "registry" in entries else None,
         entries["http"].text("http") if "http" in entries else None,
+        f"{entries['http'].place}: http" if "http" in entries else "",
+        entries["gateway"].text("gateway") if "gateway" in entries else None,
     )
 
 
@@ -203,12 +216,13 @@ def _model(name: str, spec: Located, folder: Path, default: int) -> ModelSpec:
             versions[number] = _version(parts, folder, what)
         if not versions:
             raise entries["versions"].error(f"{what}: 'versions' is empty")
-    return ModelSpec(
+    model = ModelSpec(
         name,
         versions,
         entries["replicas"].number("replicas", 1, MOST_REPLICAS) if "replicas" in entries else default,
         entries["gpus"].number("gpus", 0, MOST_GPUS) if "gpus" in entries else 0,
     )
+    return hinted(model)
 
 
 def _version(entries: dict[str, Located], folder: Path, what: str) -> VersionSpec:

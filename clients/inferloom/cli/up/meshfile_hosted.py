@@ -1,4 +1,4 @@
-"""The documents of mesh.yaml that are run by hosts, and splits.
+"""The documents of mesh.yaml that are run by hosts, splits and policies.
 
 - kind: service
   name: ReadDigit
@@ -21,10 +21,22 @@ from typing import Any
 from inferloom.cli.up.documents import MOST_GPUS, MOST_REPLICAS
 from inferloom.cli.up.located import Located
 from inferloom.cli.up.service_spec import MOST_CPUS
+from inferloom.mesh import policies
 from inferloom.mesh.errors import InvalidInput
 from inferloom.mesh.split import settled
 
-__all__ = ["AppEntry", "PipelineEntry", "ServiceEntry", "SplitEntry", "app", "pipeline", "service", "split"]
+__all__ = [
+    "AppEntry",
+    "PipelineEntry",
+    "PolicyEntry",
+    "ServiceEntry",
+    "SplitEntry",
+    "app",
+    "pipeline",
+    "policy",
+    "service",
+    "split",
+]
 
 SERVICE_KEYS = ("source", "replicas", "cpus", "gpus", "env")
 
@@ -62,6 +74,14 @@ class AppEntry:
 @dataclass(frozen=True, slots=True)
 class SplitEntry:
     """A split, checked, with its ranges."""
+
+    where: Located
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEntry:
+    """A policy, checked: what it says and no more."""
 
     where: Located
     spec: Mapping[str, Any]
@@ -121,6 +141,14 @@ def split(name: str, spec: Located) -> SplitEntry:
         raise spec.error(f"split '{name}' must be a mapping, as {{arms: [{{name: '1', share: 90}}, ...]}}")
     try:
         return SplitEntry(spec, settled(name, value, None))
+    except InvalidInput as error:
+        raise spec.error(str(error)) from None
+
+
+def policy(name: str, spec: Located) -> PolicyEntry:
+    """Raises ConfigError: it is none; names the field."""
+    try:
+        return PolicyEntry(spec, policies.settled(name, spec.value()))
     except InvalidInput as error:
         raise spec.error(str(error)) from None
 

@@ -29,8 +29,8 @@ SURE = 1.0  # seconds until it is looked at again: a model that is just being re
 class Mine:
     """Which documents belong to this mesh, as they were last seen.
 
-    Models, services and files name their mesh. Pipelines and splits do not: of a registry of its own all are its, of a
-    shared one those that it has written.
+    Models, services and files name their mesh. Pipelines, splits and policies do not: of a registry of its own all are its,
+    of a shared one those that it has written.
 
     Args:
         alone: the registry holds no other mesh's.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from pathlib import Path
 from inferloom.cli.http import HttpPort
 from inferloom.cli.up.fleet import INFERLOOM
 from inferloom.cli.up.keeper import Keeper
+from inferloom.cli.up.where import Where
 from inferloom.mesh.admin import Admin
 from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.listen import Address, free_port, parse_address
@@ -22,20 +23,10 @@ from inferloom.mesh.router.server import RouterServer, ServerSettings
 from inferloom.mesh.splits.log import ExposureLog
 from inferloom.mesh.telemetry.tracing import from_environment
 
-__all__ = ["RouterRole", "Where", "router_process", "router_task"]
+__all__ = ["RouterRole", "router_process", "router_task"]
 
 EXPOSURES = "exposures.jsonl"  # of the router's splits, beside its logs
 START = 20.0  # seconds a role may take to say that it is ready
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """Where the mesh answers."""
-
-    grpc: Address
-    admin: str
-    http: str  # HOST:PORT; "": off
-    drain: Callable[[], Awaitable[None]]  # the router's; idempotent
 
 
 @dataclass(frozen=True, slots=True)

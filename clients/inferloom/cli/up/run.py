@@ -19,17 +19,19 @@ from inferloom.cli.up.examples import example_calls, example_requests, names_of
 from inferloom.cli.up.expand import Wanted
 from inferloom.cli.up.fleet import Fleet, FleetSettings, ProcessFleet, TaskFleet
 from inferloom.cli.up.folder import run_folder
+from inferloom.cli.up.gateway import Gateway
 from inferloom.cli.up.hosts import HostSettings
 from inferloom.cli.up.output import Output
 from inferloom.cli.up.owned import declare, write
 from inferloom.cli.up.ready import wait_until_served
 from inferloom.cli.up.reload import Reload
-from inferloom.cli.up.roles import RouterRole, Where, router_process, router_task
+from inferloom.cli.up.roles import RouterRole, router_process, router_task
 from inferloom.cli.up.runtime import ensure_runtime
 from inferloom.cli.up.settled import Settled, UpOptions, settle
+from inferloom.cli.up.where import Where
 from inferloom.cli.up.workers import Workers
 from inferloom.mesh.clock import SYSTEM
-from inferloom.mesh.listen import Address
+from inferloom.mesh.listen import Address, parse_address
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.registry.memory import MemoryRegistry
 
@@ -108,6 +110,7 @@ class _Up:
             self._keep_running(workers.tell(output.note), "tell problems")
             await self._until(self._stop.wait())
             output.progress("draining")
+            workers.hosts.ending()
             await where.drain()  # first no new requests and the last answers, then the hosts and the Tritons
 
     async def _served(self, registry: Registry, wanted: Wanted, workers: Workers) -> None:
@@ -135,8 +138,8 @@ class _Up:
         self._background.append(task)
 
     async def _roles(self, settled: Settled, folder: Path) -> tuple[Registry, Fleet, Where, HostSettings]:
-        options, address = self._options, settled.address
-        logs = _logs(address)
+        options, ports = self._options, settled.ports
+        logs = _logs(ports.public)
         fleet = FleetSettings(logs=logs, triton=options.triton, drain_timeout=options.drain_timeout)
         role = RouterRole(
             options.admin,
@@ -144,13 +147,14 @@ class _Up:
             options.drain_timeout,
             options.max_message_mib,
             lambda: "" if self._output.is_ready else "not everything declared is served yet",
-            settled.http,
-            settled.http_when_needed,
+            ports.http,
+            ports.http_when_needed,
         )
         if settled.registry == "memory":
             memory = MemoryRegistry()
-            where = await router_task(memory, address, role, logs, self._stack)
+            where = await router_task(memory, ports.router, role, logs, self._stack)
             there = f"mesh://{reachable(where.grpc)}"
+            where = await self._gateway(settled, there, where, logs)
             hosting = HostSettings(there, self._token, logs, settled.reload, options.drain_timeout)
             return memory, TaskFleet(memory, fleet), where, hosting
         from inferloom.cli.up.consul import consul_registry
@@ -159,17 +163,30 @@ class _Up:
         self._output.progress("starting Consul and the router" if kind == "consul" else f"asking {kind}")
         consul, registry, tasks = await consul_registry(kind, logs, self._output.progress, self._stack)
         self._background += tasks
-        where = await router_process(consul, address, role, folder, logs, self._stack)
+        where = await router_process(consul, ports.router, role, folder, logs, self._stack)
+        where = await self._gateway(settled, consul, where, logs)
         hosting = HostSettings(consul, "", logs, settled.reload, options.drain_timeout)
         return registry, ProcessFleet(consul, fleet), where, hosting
 
+    async def _gateway(self, settled: Settled, registry: str, router: Where, logs: Path) -> Where:
+        """Where clients reach the mesh: the router itself, or Envoy in front of it."""
+        if not settled.ports.edge:
+            return router
+        self._output.progress("starting Envoy and its control plane")
+        options = self._options
+        gateway = Gateway(settled.ports.public, router, registry, logs)
+        self._stack.push_async_callback(gateway.close)
+        await gateway.start(options.drain_timeout, options.max_message_mib)
+        self._keep_running(gateway.tell(self._output.note), "tell what is wrong with the gateway")
+        return gateway.where
+
     async def _say_ready(self, settled: Settled, registry: Registry, where: Where) -> None:
         client = str(reachable(where.grpc))
-        http = str(reachable(settled.http)) if settled.http is not None else ""
+        http = str(reachable(parse_address(where.http, "--http"))) if where.http else ""
         path = announce(MeshState(client, os.getpid(), self._token, where.admin, settled.host, http))
         self._stack.callback(state.withdraw, path)
         hold(False)
-        opened = "" if settled.http_when_needed else http
+        opened = "" if settled.ports.http_when_needed else http
         typed, mounted = names_of(registry.catalog, settled.named)
         calls = await example_requests(client, opened, typed, mounted)
         calls += await example_calls(client, [*([] if opened else typed), *settled.models])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inferloom.cli.gpus import gpu_ids
-from inferloom.cli.http import choose_http
 from inferloom.cli.up.applied import Applied
 from inferloom.cli.up.declared import Declared, declared
 from inferloom.cli.up.documents import PIPELINE, SERVICE, ModelSpec, check_registry
@@ -16,9 +15,10 @@ from inferloom.cli.up.hosting import host_places
 from inferloom.cli.up.output import Output
 from inferloom.cli.up.owned import Mine
 from inferloom.cli.up.placement import place
+from inferloom.cli.up.ports import Ports, choose_ports
 from inferloom.cli.up.versions import check_versions
 from inferloom.mesh.errors import ConfigError
-from inferloom.mesh.listen import Address, check_free, free_port, parse_address
+from inferloom.mesh.listen import check_free, parse_address
 
 __all__ = ["Settled", "UpOptions", "settle"]
 
@@ -41,6 +41,7 @@ class UpOptions:
     drain_timeout: float = 10.0
     max_message_mib: int = 64
     http: str | None = None  # HOST:PORT of JSON, or off
+    gateway: str | None = None  # python or envoy
     reload: bool | None = None  # follow the Python files; None: where one was given on the command line
 
 
@@ -52,12 +53,10 @@ class Settled:
     documents: Wanted  # mesh.yaml's, with what was applied later
     applied: Applied | None
     registry: str  # as `--registry` takes it
-    address: Address
+    ports: Ports
     host: str  # how the documents name this mesh: HOSTNAME/ADDRESS
     mine: Mine
     gpus: tuple[str, ...]
-    http: Address | None
-    http_when_needed: bool
     reload: bool
 
     @property
@@ -80,42 +79,31 @@ async def settle(options: UpOptions, output: Output) -> Settled:
         check_registry(registry)
     except ConfigError as error:
         raise ConfigError(f"--registry: {error}") from None
-    option = "--grpc" if options.grpc or not wanted.mesh.grpc else wanted.mesh.grpc_place
-    address = parse_address(options.grpc or wanted.mesh.grpc or "127.0.0.1:8081", option)
-    check_free(address, option)
+    ports, notes = choose_ports(wanted.mesh, grpc=options.grpc, http=options.http, gateway=options.gateway)
     check_free(parse_address(options.admin, "--admin"), "--admin")
-    if not address.loopback:
-        output.note(f"whoever reaches {address} can call the models: `inferloom router` has TLS and tokens")
-    # The port is settled here: it tells this mesh from others, in its documents and in the names of its logs.
-    address = Address(address.host, address.port or free_port(address.host))
-    host = f"{socket.gethostname()}/{address}"
+    host = f"{socket.gethostname()}/{ports.public}"
     mine = Mine(host, alone=not registry.startswith("consul://"))
     documents = wanted.documents(host)
     applied = Applied(wanted.folder, documents, host, mine) if wanted.folder is not None else None
     if applied is not None:
         documents = applied.documents()
-    for note in wanted.notes:
+    for note in (*notes, *wanted.notes):
         output.note(note)
     gpus = await gpu_ids()
     _check(documents, gpus)
-    asked = options.http or wanted.mesh.http
-    typed = any(kind in (SERVICE, PIPELINE) for kind, _ in documents)
-    http, note = choose_http(asked)
-    if typed and note:
-        output.note(note)
-    if http is not None and not http.loopback:
-        output.note(f"whoever reaches {http} can call the services: put a proxy with TLS and a login before it")
+    if any(kind in (SERVICE, PIPELINE) for kind, _ in documents):
+        ports = replace(ports, http_when_needed=False)
+        if ports.note:
+            output.note(ports.note)
     return Settled(
         wanted=wanted,
         documents=documents,
         applied=applied,
         registry=registry,
-        address=address,
+        ports=ports,
         host=host,
         mine=mine,
         gpus=gpus,
-        http=http,
-        http_when_needed=asked is None and not typed,
         reload=wanted.folder is None and bool(wanted.described) if options.reload is None else options.reload,
     )
 

@@ -17,7 +17,7 @@ __all__ = ["ReplicaLoad"]
 DECAY = 10.0  # seconds
 FAILURE_SECONDS = 5.0
 TYPICAL = 0.1  # weight of the newest answer in the typical time
-SLOW_START = 30.0  # seconds until a new replica has its full share
+SLOW_START = 30.0  # seconds until a new replica has its full share, where no policy says otherwise
 SLOW_START_SHARE = 0.1  # of its weight at the start
 UNMEASURED = 3600.0  # seconds: cost of each request beyond the first to a replica that has not yet answered one
 
@@ -25,10 +25,23 @@ UNMEASURED = 3600.0  # seconds: cost of each request beyond the first to a repli
 class ReplicaLoad:
     """Requests in flight and the moving average of the latency of one replica of one model."""
 
-    __slots__ = ("_failing", "_seconds", "_stamp", "began", "failures", "in_flight", "requests", "typical")
+    __slots__ = (
+        "_failing",
+        "_seconds",
+        "_stamp",
+        "began",
+        "credit",
+        "failures",
+        "in_flight",
+        "requests",
+        "slow_start",
+        "typical",
+    )
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, slow_start: float = SLOW_START) -> None:
         self.began = began  # when it joined, for the slow start; -inf: it was there before
+        self.slow_start = slow_start  # seconds until it has its full share
+        self.credit = 0.0  # towards its next turn, where replicas take turns
         self.in_flight = 0
         self.requests = 0
         self.failures = 0
@@ -56,9 +69,16 @@ class ReplicaLoad:
         if idle > 0.1:
             seconds *= exp(-idle / DECAY)
         age = now - self.began
-        if age < SLOW_START:
-            weight *= SLOW_START_SHARE + (1 - SLOW_START_SHARE) * age / SLOW_START
+        if age < self.slow_start:
+            weight *= SLOW_START_SHARE + (1 - SLOW_START_SHARE) * age / self.slow_start
         return seconds * (waiting + 1) / weight
+
+    def share(self, now: float, weight: float) -> float:
+        """Its weight, less while it starts slowly."""
+        age = now - self.began
+        if age < self.slow_start:
+            weight *= SLOW_START_SHARE + (1 - SLOW_START_SHARE) * age / self.slow_start
+        return weight
 
     def begin(self) -> None:
         self.in_flight += 1

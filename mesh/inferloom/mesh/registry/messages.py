@@ -39,6 +39,7 @@ def replica_to(replica: Replica) -> pb.Replica:
         problem=replica.problem,
         kind=replica.kind,
         repeat=replica.repeat,
+        app_port=replica.app_port,
     )
 
 
@@ -61,6 +62,7 @@ def replica_from(message: pb.Replica) -> Replica:
         kind=_known(Kind, message.kind, Kind.MODEL, Kind.MODEL),
         # What this version does not know is not repeated.
         repeat=_known(Repeat, message.repeat, Repeat.ANY, Repeat.NEVER),
+        app_port=message.app_port,
     )
 
 

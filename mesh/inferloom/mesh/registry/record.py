@@ -19,7 +19,14 @@ __all__ = ["RecordError", "decode", "encode", "from_fields", "to_fields"]
 VERDICT = "healthy"
 NAMES = tuple(field.name for field in fields(Replica) if field.name != VERDICT)
 REQUIRED = ("model", "id", "host", "port")
-TYPES: dict[str, type] = {"port": int, "http_port": int, "generation": int, "versions": list, "weight": float}
+TYPES: dict[str, type] = {
+    "port": int,
+    "http_port": int,
+    "app_port": int,
+    "generation": int,
+    "versions": list,
+    "weight": float,
+}
 
 
 class RecordError(ValueError):

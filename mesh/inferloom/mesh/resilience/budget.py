@@ -20,11 +20,16 @@ class RetryBudget:
     __slots__ = ("_at", "_floor", "_most", "_ratio", "_tokens")
 
     def __init__(self, settings: Retrying, now: float) -> None:
+        self._tokens = float("inf")
+        self._at = now
+        self.follow(settings)
+
+    def follow(self, settings: Retrying) -> None:
+        """Go by other settings: what was spent stays spent."""
         self._ratio = settings.budget_ratio
         self._floor = settings.budget_floor
         self._most = settings.budget_floor * settings.budget_window
-        self._tokens = self._most
-        self._at = now
+        self._tokens = min(self._tokens, self._most)
 
     def __repr__(self) -> str:
         return f"<RetryBudget {self._tokens:.1f} of {self._most:.0f}>"

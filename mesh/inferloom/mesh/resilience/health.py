@@ -112,6 +112,10 @@ class ReplicaHealth:
             f"<ReplicaHealth {self.state}{until} generation={self.generation} failures={self._failures} {self.why!r}>"
         )
 
+    def follow(self, settings: Breaking) -> None:
+        """Go by other settings from now on; its state, and what it has counted, stay."""
+        self._settings = settings
+
     def admits(self, now: float) -> bool:
         """Whether a request may go to it now. Moves an open breaker whose time is over to half-open."""
         if self.state is BreakerState.CLOSED:

@@ -9,7 +9,7 @@ from typing import Any
 from inferloom.mesh.balance.load import ReplicaLoad
 from inferloom.mesh.catalog import Replica, State
 from inferloom.mesh.clock import Clock
-from inferloom.mesh.policy import Breaking
+from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.resilience.health import BreakerState, ReplicaHealth
 from inferloom.mesh.router.transport import Channel, give_up
 
@@ -32,7 +32,7 @@ class Endpoint:
         channel: Channel,
         clock: Clock,
         rng: random.Random,
-        settings: Breaking,
+        policy: TrafficPolicy,
         *,
         may_open: Callable[[Endpoint], bool],
         changed: Callable[[], None],
@@ -40,8 +40,8 @@ class Endpoint:
         self.replica = replica
         self.channel = channel
         self._clock = clock
-        self.load = ReplicaLoad(clock.now())
-        self.health = ReplicaHealth(settings, rng, may_open=lambda: may_open(self), changed=changed)
+        self.load = ReplicaLoad(clock.now(), policy.slow_start)
+        self.health = ReplicaHealth(policy.health, rng, may_open=lambda: may_open(self), changed=changed)
         self.active: set[Any] = set()  # calls in flight, so that they can be given up
         channel.users += 1
         channel.on_reachable.add(self._reachable)
@@ -56,6 +56,11 @@ class Endpoint:
         before, self.replica = self.replica, replica
         if before.usable and replica.state is State.STARTING and replica.problem:
             give_up(self.active)
+
+    def follow(self, policy: TrafficPolicy) -> None:
+        """Go by another policy; its load and its breaker stay as they are."""
+        self.load.slow_start = policy.slow_start
+        self.health.follow(policy.health)
 
     def leave(self) -> None:
         """It is no longer in the catalog. Calls in flight may end; the channel is the pool's to close."""

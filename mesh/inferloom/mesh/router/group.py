@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from inferloom.mesh.balance.kinds import Pickers
+from inferloom.mesh.balance.locality import in_zone
 from inferloom.mesh.balance.picker import Picker
 from inferloom.mesh.call import Call
 from inferloom.mesh.catalog import Model
-from inferloom.mesh.errors import ModelNotFound, NoReplica
-from inferloom.mesh.policy import TrafficPolicy
+from inferloom.mesh.errors import Exhausted, ModelNotFound, NoReplica
+from inferloom.mesh.policy import Locality, TrafficPolicy
 from inferloom.mesh.resilience.budget import RetryBudget
 from inferloom.mesh.resilience.health import BreakerState
 from inferloom.mesh.router.endpoint import Endpoint, may_serve
@@ -17,33 +19,43 @@ __all__ = ["Group"]
 
 INFINITY = float("inf")
 SHOWN, MOST = 8, 300  # replicas that an error message explains, and characters for each
+PUSHBACK = 0.05  # seconds a caller that is turned away should wait
 
 
 class Group:
     """Holds what the router keeps per model. `choose` is the request path: it reads a list made when something changed."""
 
     __slots__ = (
+        "_affinity",
         "_closed",
         "_default",
         "_dirty",
         "_half_open",
+        "_here",
         "_mixed",
+        "_most",
         "_picker",
+        "_pickers",
         "_recheck",
+        "_special",
         "_sticky",
+        "_zone",
         "budget",
         "endpoints",
         "model",
         "policy",
     )
 
-    def __init__(self, model: Model, policy: TrafficPolicy, picker: Picker, sticky: Picker, now: float) -> None:
+    def __init__(
+        self, model: Model, policy: TrafficPolicy, pickers: Pickers, sticky: Picker, now: float, zone: str = ""
+    ) -> None:
         self.model = model
-        self.policy = policy
         self.budget = RetryBudget(policy.retry, now)
         self.endpoints: dict[str, Endpoint] = {}  # by replica id
-        self._picker = picker
+        self._pickers = pickers
         self._sticky = sticky
+        self._here = zone
+        self._take_over(policy)
         self._closed: tuple[Endpoint, ...] = ()
         self._half_open: tuple[Endpoint, ...] = ()
         self._recheck = INFINITY
@@ -53,6 +65,20 @@ class Group:
 
     def __repr__(self) -> str:
         return f"<Group {self.model.name} {list(self.endpoints.values())}>"
+
+    def follow(self, policy: TrafficPolicy) -> None:
+        """Go by another policy. What is known of the replicas stays, and so does what was spent on retries."""
+        if policy == self.policy:
+            return
+        self._take_over(policy)
+        self.budget.follow(policy.retry)
+        for endpoint in self.endpoints.values():
+            endpoint.follow(policy)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests, streams and mirrors' copies under way at its replicas, from this process."""
+        return sum(endpoint.load.in_flight for endpoint in self.endpoints.values())
 
     def changed(self) -> None:
         """Something about a replica changed: the next request looks again."""
@@ -75,9 +101,12 @@ class Group:
 
         Raises:
             NoReplica: none may be used.
+            Exhausted: as many requests as the policy allows are under way ("shed").
         """
         if self._dirty or now >= self._recheck:
             self._refresh(now)
+        if self._most and self.in_flight >= self._most:
+            raise self._full()
         candidates: Sequence[Endpoint] = self._closed
         half_open: Sequence[Endpoint] = self._half_open
         version = call.version
@@ -92,6 +121,10 @@ class Group:
             if not candidates:
                 candidates = self._last_resort(call, version, now)
             return self._sticky.pick(candidates, call, now)
+        if self._special:
+            chosen, candidates, half_open = self._specially(call, candidates, half_open, now, tried)
+            if chosen is not None:
+                return chosen
         if half_open and not tried and half_open[0].health.admits(now):
             return half_open[0]
         if tried:
@@ -99,6 +132,40 @@ class Group:
         if not candidates:
             candidates = half_open or self._last_resort(call, version, now)
         return self._picker.pick(candidates, call, now)
+
+    def _specially(
+        self,
+        call: Call,
+        closed: Sequence[Endpoint],
+        half_open: Sequence[Endpoint],
+        now: float,
+        tried: Collection[Endpoint],
+    ) -> tuple[Endpoint | None, Sequence[Endpoint], Sequence[Endpoint]]:
+        """What the policy's locality and affinity make of the candidates: the one it must be, or those that are left."""
+        if self._zone:
+            near = [e for e in closed if e not in tried and in_zone(e.replica.locality, self._zone)]
+            if near:
+                closed = near
+                half_open = [e for e in half_open if in_zone(e.replica.locality, self._zone)]
+        if self._affinity:
+            key = next((value for name, value in call.metadata if name == self._affinity), "")
+            able = [e for e in (*closed, *(e for e in half_open if e.health.admits(now))) if e not in tried]
+            if key and able:
+                one = call._replace(affinity=key.encode() if isinstance(key, str) else key)
+                return self._sticky.pick(able, one, now), closed, half_open
+        return None, closed, half_open
+
+    def _take_over(self, policy: TrafficPolicy) -> None:
+        self.policy = policy
+        self._picker = self._pickers[policy.balancing]
+        self._most = policy.concurrency
+        self._affinity = policy.affinity
+        self._zone = self._here if policy.locality is Locality.PREFER else ""
+        self._special = bool(self._zone or self._affinity)
+
+    def _full(self) -> Exhausted:
+        told = f"{self._most} requests of '{self.model.name}' are in flight, as many as its policy allows (concurrency)"
+        return Exhausted(told, reason="shed", pushback=PUSHBACK)
 
     def _refresh(self, now: float) -> None:
         self._dirty = False

@@ -35,15 +35,25 @@ class MethodTable(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         handlers: by path.
         calls: by path, unary methods that want the caller's metadata: `(metadata, request, context) -> bytes`. It is at
             hand here; asking the context for it would decode it once more.
+        lookups: asked one after the other for a path that is in neither: handlers that come and go.
     """
 
-    def __init__(self, handlers: Mapping[str, Any], calls: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Any],
+        calls: Mapping[str, Callable[..., Any]],
+        lookups: Sequence[Callable[[str], Any | None]] = (),
+    ) -> None:
         self._handlers = dict(handlers)
         self._calls = dict(calls)
+        self._lookups = tuple(lookups)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         method = handler_call_details.method
         call = self._calls.get(method)
-        if call is None:
-            return self._handlers.get(method)
-        return grpc.unary_unary_rpc_method_handler(partial(call, handler_call_details.invocation_metadata))
+        if call is not None:
+            return grpc.unary_unary_rpc_method_handler(partial(call, handler_call_details.invocation_metadata))
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = next((found for lookup in self._lookups if (found := lookup(method)) is not None), None)
+        return handler

@@ -120,6 +120,8 @@ class Mirrors:
         size = len(aim.payload)
         if len(self._tasks) >= MOST or self._admission.bytes + size > self._admission.most // 2:
             return None, "busy"  # half of the room is always the real requests'
+        if group.policy.concurrency and 2 * (group.in_flight + 1) > group.policy.concurrency:
+            return None, "busy"
         able = [
             endpoint
             for endpoint in group.endpoints.values()

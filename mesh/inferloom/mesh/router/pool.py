@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
-from inferloom.mesh.balance.p2c import PowerOfTwoChoices
+from inferloom.mesh.balance.kinds import pickers
 from inferloom.mesh.balance.rendezvous import Rendezvous
 from inferloom.mesh.catalog import EMPTY, Catalog, Model, Replica
 from inferloom.mesh.clock import Clock
@@ -35,10 +35,16 @@ class Pool:
     Args:
         connect: opens a channel to an address.
         policy: gives the policy of a model.
+        zone: this process's own, for models whose policy prefers it; "": none.
     """
 
     def __init__(
-        self, connect: ChannelFactory, policy: Callable[[Model], TrafficPolicy], clock: Clock, rng: random.Random
+        self,
+        connect: ChannelFactory,
+        policy: Callable[[Model], TrafficPolicy],
+        clock: Clock,
+        rng: random.Random,
+        zone: str = "",
     ) -> None:
         self.groups: dict[str, Group] = {}
         self.catalog: Catalog = EMPTY
@@ -46,7 +52,8 @@ class Pool:
         self._policy = policy
         self._clock = clock
         self._rng = rng
-        self._picker = PowerOfTwoChoices(rng)
+        self._zone = zone
+        self._pickers = pickers(rng)
         self._sticky = Rendezvous()
         self._channels: dict[tuple[str, int], Channel] = {}
         self._lingering: set[Channel] = set()  # without users, open for the calls that still run on them
@@ -82,6 +89,13 @@ class Pool:
             for endpoint in group.endpoints.values():
                 self._drop(endpoint)
 
+    def repolicy(self, names: Iterable[str]) -> None:
+        """The policies of these models may have changed: take them over. Loads, breakers and budgets stay."""
+        for name in names:
+            group = self.groups.get(name)
+            if group is not None:
+                group.follow(self._policy(group.model))
+
     async def close(self) -> None:
         """Close every channel, ending what still runs on it."""
         channels = [*self._channels.values(), *self._lingering]
@@ -96,10 +110,10 @@ class Pool:
         group = self.groups.get(model.name)
         policy = self._policy(model)
         if group is None:
-            group = Group(model, policy, self._picker, self._sticky, self._clock.now())
+            group = Group(model, policy, self._pickers, self._sticky, self._clock.now(), self._zone)
             self.groups[model.name] = group
         group.model = model
-        group.policy = policy
+        group.follow(policy)
         present = {replica.id: replica for replica in model.replicas}
         for key in group.endpoints.keys() - present.keys():
             self._drop(group.endpoints.pop(key))
@@ -123,7 +137,7 @@ class Pool:
             channel,
             self._clock,
             self._rng,
-            group.policy.health,
+            group.policy,
             may_open=group.may_open,
             changed=group.changed,
         )

@@ -6,9 +6,10 @@ A composer embeds it; `server.RouterServer` puts a gRPC face on it.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from prometheus_client.core import Metric
@@ -16,6 +17,7 @@ from prometheus_client.core import Metric
 from inferloom.mesh.call import Call, Reply
 from inferloom.mesh.catalog import Model
 from inferloom.mesh.clock import SYSTEM, Clock, seeded
+from inferloom.mesh.policies import Policies
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.resilience.health import BreakerState
@@ -32,6 +34,7 @@ from inferloom.mesh.telemetry.tracing import Tracing
 __all__ = ["Router", "RouterSettings"]
 
 MIB = 1024 * 1024
+ZONE = "INFERLOOM_ZONE"  # environment variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class RouterSettings:
     max_message: int = 64 * MIB  # bytes of one message, on every hop
     max_in_flight: int = 512 * MIB  # bytes of request messages at once
     replica_credentials: grpc.ChannelCredentials | None = None  # TLS to the replicas; None: plain text
+    zone: str = field(default_factory=lambda: os.environ.get(ZONE, ""))  # "region/zone" of this process; "": not known
 
 
 class Router:
@@ -48,7 +52,7 @@ class Router:
 
     Args:
         registry: started by `start`, closed by whoever made it.
-        policy: gives a model's policy; by default what its replicas say of themselves.
+        policy: gives the policy of a model that has no document; by default what its replicas say of themselves.
         tracing: adds spans; off by default.
     """
 
@@ -66,7 +70,9 @@ class Router:
         self.settings = settings
         self.clock = clock
         rng = rng or seeded()
-        self.pool = Pool(self._connect, policy or TrafficPolicy.of, clock, rng)
+        self.policies = Policies(policy or TrafficPolicy.of, clock=clock)
+        self.pool = Pool(self._connect, self.policies.of, clock, rng, settings.zone)
+        self.policies.on_change(self.pool.repolicy)
         self.admission = Admission(settings.max_in_flight)
         self.exposures = Exposures()
         self.splitting = Splitting(self.pool, self.admission, clock, rng, self.exposures)
@@ -90,16 +96,18 @@ class Router:
         return group.policy if group is not None else _DEFAULT
 
     async def start(self) -> None:
-        """Begin to follow the registry. Returns when the first catalog and the splits have been applied."""
+        """Begin to follow the registry. Returns when the first catalog, the splits and the policies have been applied."""
         await self.registry.start()
         self.pool.apply(self.registry.catalog)
         self._following = asyncio.create_task(self.pool.follow(self.registry), name="follow registry")
-        await self.splitting.start(self.registry.documents)
+        documents = self.registry.documents
+        await asyncio.gather(self.splitting.start(documents), self.policies.start(documents))
 
     async def close(self) -> None:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+        await self.policies.close()
         await self.splitting.close()
         await self.pool.close()
 
@@ -154,6 +162,12 @@ class Router:
             [((), self.registry.age)],
         )
         yield gauge("inferloom_catalog_models", "Models in the catalog.", (), [((), float(len(self.pool.groups)))])
+        yield gauge(
+            "inferloom_policy_refused",
+            "1 where the newest document of a policy is not in force.",
+            ("model",),
+            (((name,), 1.0) for name in self.policies.problems),
+        )
         yield from split_metrics(self.splitting)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +11,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from inferloom.mesh.catalog import EMPTY, Catalog
+from inferloom.mesh.catalog import EMPTY, Catalog, Model
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.oip import SERVICE
+from inferloom.mesh.router.extra import Extra
 from inferloom.mesh.router.face import OipFace
 from inferloom.mesh.router.mesh_service import MeshService
 from inferloom.mesh.router.methods import Collector, MethodTable
+from inferloom.mesh.router.reflection import Reflection
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.security import Tls, TokenInterceptor
 from inferloom.mesh.router.split_service import SplitService
@@ -55,16 +58,23 @@ def server_options(max_message: int) -> list[tuple[str, int]]:
 
 
 class RouterServer:
-    """Serves a started Router until it is drained or closed."""
+    """Serves a started Router until it is drained or closed.
 
-    def __init__(self, router: Router, settings: ServerSettings = ServerSettings()) -> None:
+    Args:
+        extra: further services, made and closed by whoever gives them.
+    """
+
+    def __init__(
+        self, router: Router, settings: ServerSettings = ServerSettings(), extra: Sequence[Extra] = ()
+    ) -> None:
         self._router = router
         self._settings = settings
+        self._extra = tuple(extra)
         tokens = [token for token in (settings.token, settings.write_token) if token is not None]
         interceptors = [TokenInterceptor(*tokens)] if settings.token is not None else []
         self._server = grpc.aio.server(interceptors=interceptors, options=server_options(router.settings.max_message))
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
-        self._following: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
         self._face = OipFace(router)
         self._service = MeshService(
             router.registry, router.clock, router.pool, settings.write_token or settings.token, SplitService(router)
@@ -83,22 +93,24 @@ class RouterServer:
         self.address = Address(settings.address.host, self._bind())
         await server.start()
         await self._health.set("", _STATUS.SERVING)
-        self._following = asyncio.create_task(self._follow(), name="follow catalog for health")
+        self._following = [asyncio.create_task(self._follow(), name="follow catalog for health")]
+        self._following += [asyncio.create_task(self._follow_extra(each), name="health") for each in self._extra]
         return self.address
 
     async def drain(self, grace: float) -> None:
         """Say NOT_SERVING, take no new calls, wait up to `grace` seconds for those under way, then stop."""
         await self._health.enter_graceful_shutdown()
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
         await self._service.close()
         # Watches and idle streams never end by themselves: what is waited for are the requests.
         stopping = asyncio.create_task(self._server.stop(grace), name="stop the server")
         idle = 0
         while not stopping.done() and idle < SETTLED:
             await asyncio.wait({stopping}, timeout=TICK)
-            idle = 0 if self._face.busy else idle + 1
+            busy = self._face.busy or any(extra.busy for extra in self._extra)
+            idle = 0 if busy else idle + 1
         await self._server.stop(None)
         await stopping
 
@@ -107,9 +119,10 @@ class RouterServer:
         mesh_pb2_grpc.add_MeshServiceServicer_to_server(self._service, others)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, others)
         names = [mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name, SERVICE, health.SERVICE_NAME]
-        reflected = reflection.aio.ReflectionServicer([*names, reflection.SERVICE_NAME])  # type: ignore[attr-defined]
+        reflected = Reflection([*names, reflection.SERVICE_NAME], self._extra)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, others)
-        return MethodTable({**others.handlers, **face.handlers}, face.calls)
+        lookups = [extra.handler for extra in self._extra]
+        return MethodTable({**others.handlers, **face.handlers}, face.calls, lookups)
 
     def _bind(self) -> int:
         settings = self._settings
@@ -126,6 +139,24 @@ class RouterServer:
             for name in before.models.keys() | catalog.models.keys():
                 model = catalog.models.get(name)
                 if before.models.get(name) is not model:
-                    status: Any = _STATUS.SERVING if model is not None and model.ready else _STATUS.NOT_SERVING
-                    await self._health.set(name, _STATUS.SERVICE_UNKNOWN if model is None else status)
+                    stands_for = [
+                        each for extra in self._extra for each, of in extra.served.value.items() if of == name
+                    ]
+                    for service in (name, *stands_for):
+                        await self._health.set(service, _health_of(model))
             before = catalog
+
+    async def _follow_extra(self, extra: Extra) -> None:
+        before: Mapping[str, str] = {}
+        async for served in extra.served.watch():
+            for service in before.keys() - served.keys():
+                await self._health.set(service, _STATUS.SERVICE_UNKNOWN)
+            for service in served.keys() - before.keys():
+                await self._health.set(service, _health_of(self._router.registry.catalog.models.get(served[service])))
+            before = served
+
+
+def _health_of(model: Model | None) -> Any:
+    if model is None:
+        return _STATUS.SERVICE_UNKNOWN
+    return _STATUS.SERVING if model.ready else _STATUS.NOT_SERVING

@@ -214,6 +214,18 @@ class Splitting:
         figures.overridden += turn.assignment.override
         figures.stood_in += turn.arm.name != turn.assignment.arm.name
 
+    def seen(self, exposure: Exposure) -> None:
+        """A request of a split has ended that another process sent to its arm. What is of another version of the split, whose
+        arms are not known here, is only exposed."""
+        live = self.splits.get(exposure.split)
+        arms = {arm.name: arm for arm in live.split.arms} if live is not None else {}
+        if live is not None and exposure.served in arms:
+            figures = live.figures.of(arms[exposure.served])
+            figures.finished(exposure.code, exposure.seconds)
+            figures.overridden += exposure.override
+            figures.stood_in += exposure.served != exposure.arm
+        self.exposures.record(exposure)
+
     def _served(self, live: LiveSplit, arm: Arm | None, tried: list[Arm] | tuple[()]) -> Arm | None:
         """The arm itself where it is served, else the biggest other one that is."""
         if arm is not None and self.serves(live.split, arm):

@@ -15,7 +15,7 @@ import random
 from inferloom.mesh.call import Call, Handler, Reply
 from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.clock import Clock
-from inferloom.mesh.errors import Forbidden, NoReplica
+from inferloom.mesh.errors import Exhausted, Forbidden, NoReplica
 from inferloom.mesh.resilience.retry import backoff, may_retry
 from inferloom.mesh.router.admission import Admission
 from inferloom.mesh.router.attempt import Attempt, attempt_once
@@ -46,7 +46,7 @@ def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetric
         for number in range(1, policy.retry.attempts + 1):
             try:
                 endpoint = group.choose(call, clock.now(), tried)
-            except NoReplica:
+            except (NoReplica, Exhausted):
                 if last is not None:
                     raise last.error from None
                 raise

@@ -47,21 +47,22 @@ class StreamFace:
         metadata = forwarded(context.invocation_metadata())
         remaining = context.time_remaining()
         loop = asyncio.get_running_loop()
-        idle = self._router.policy("").stream_idle
         deadline = float("inf") if remaining is None else loop.time() + remaining
         try:
-            async with asyncio.timeout_at(min(loop.time() + idle, deadline)) as guard:
+            async with asyncio.timeout(None) as guard:
 
                 def active() -> None:
                     if not guard.expired():
-                        guard.reschedule(min(loop.time() + idle, deadline))
+                        guard.reschedule(min(loop.time() + stream.idle, deadline))
 
                 stream = _Stream(self._router, context, metadata, active)
+                active()
                 self._open.add(stream)
                 try:
                     async for request in requests:
                         active()
                         await stream.send(request)
+                        active()  # of its model
                     await stream.finish()
                 finally:
                     self._open.discard(stream)
@@ -70,7 +71,7 @@ class StreamFace:
             return
         except TimeoutError:
             late = loop.time() >= deadline
-            why = "the stream's deadline passed" if late else f"the stream was silent for {idle:.0f} s"
+            why = "the stream's deadline passed" if late else f"the stream was silent for {stream.idle:.0f} s"
             await context.abort(StatusCode.DEADLINE_EXCEEDED, why)
 
 
@@ -88,6 +89,11 @@ class _Stream:
         self._turns: dict[str, Turn] = {}  # by model: one arm for the whole stream
         self.branches: set[Branch] = set()
         self._writing = asyncio.Lock()
+
+    @property
+    def idle(self) -> float:
+        """Seconds it may be silent: the most that one of its models may."""
+        return max(self._router.policy(name).stream_idle for name in self._branches or ("",))
 
     async def send(self, request: bytes) -> None:
         """Pass one message on; what is wrong with it is answered in the stream."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -59,16 +60,14 @@ class HostFace:
         self._clock = clock
         self._unary = 0
         self._stream = StreamFace(table, tally, clock)
-        answers: dict[str, Answer] = {
+        self._answers: dict[str, Answer] = {
             MODEL_INFER.path: self._infer,
             CALL.path: self._call,
             DESCRIBE.path: self._describe,
             **{f"/{SERVICE}/{name}": answer for name, answer in self._informing().items()},
+            **{path: _refused(method.name) for path, method in METHODS.items() if method.kind is Kind.FORBIDDEN},
         }
-        self.calls: dict[str, Any] = {path: self._served(path, answer) for path, answer in answers.items()}
-        for path, method in METHODS.items():
-            if method.kind is Kind.FORBIDDEN:
-                self.calls[path] = self._served(path, _refused(method.name))
+        self.calls: dict[str, Any] = {path: self._served(path, answer) for path, answer in self._answers.items()}
         self.handlers: dict[str, Any] = {
             MODEL_STREAM_INFER.path: grpc.stream_stream_rpc_method_handler(self._stream.infer),
             CALL_STREAM: grpc.unary_stream_rpc_method_handler(self._stream.call),
@@ -78,6 +77,28 @@ class HostFace:
     def busy(self) -> int:
         """Requests under way."""
         return self._unary + self._stream.busy
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Counts as a request under way: for other faces of the same table."""
+        self._unary += 1
+        try:
+            yield
+        finally:
+            self._unary -= 1
+
+    async def answer(self, path: str, payload: bytes, context: CallContext) -> Any:
+        """What the unary method answers, as a message. Raises InferloomError."""
+        return await self._answers[path](payload, context)
+
+    async def infer(self, request: Any, context: CallContext) -> Any:
+        """A ModelInferResponse for a ModelInferRequest. Raises InferloomError."""
+        answerer = self._table.find(request.model_name, request.model_version)
+        return await self._counted(answerer, answerer.infer(request, context), request.id, context)
+
+    def stream(self, request: Any, context: CallContext) -> AsyncGenerator[Any, None]:
+        """ModelInferResponses, one by one; one where the model answers once. Raises InferloomError."""
+        return self._stream.answers(request, context)
 
     def _informing(self) -> dict[str, Answer]:
         return {
@@ -95,26 +116,22 @@ class HostFace:
         now = self._clock.now
 
         async def serve(metadata: Any, request: bytes, context: Any) -> bytes:
-            self._unary += 1
-            try:
-                remaining = context.time_remaining()
-                remaining = POLICY.timeout if remaining is None else min(remaining, POLICY.longest)
-                reply = await answer(request, CallContext(now() + remaining, forwarded(metadata)))
-                return bytes(reply.SerializeToString())
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                await abort(context, error, path)
-                raise AssertionError from error  # abort always raises
-            finally:
-                self._unary -= 1
+            with self.working():
+                try:
+                    remaining = context.time_remaining()
+                    remaining = POLICY.timeout if remaining is None else min(remaining, POLICY.longest)
+                    reply = await answer(request, CallContext(now() + remaining, forwarded(metadata)))
+                    return bytes(reply.SerializeToString())
+                except asyncio.CancelledError:
+                    raise
+                except Exception as error:
+                    await abort(context, error, path)
+                    raise AssertionError from error  # abort always raises
 
         return serve
 
     async def _infer(self, payload: bytes, context: CallContext) -> Any:
-        request = parsed(pb.ModelInferRequest, payload)
-        answerer = self._table.find(request.model_name, request.model_version)
-        return await self._counted(answerer, answerer.infer(request, context), request.id, context)
+        return await self.infer(parsed(pb.ModelInferRequest, payload), context)
 
     async def _call(self, payload: bytes, context: CallContext) -> Any:
         request = parsed(typed_pb2.TypedRequest, payload)

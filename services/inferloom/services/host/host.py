@@ -32,6 +32,7 @@ from inferloom.services.host.face import HostFace
 from inferloom.services.host.pipelines import Pipelines, no_pipelines
 from inferloom.services.host.records import Generations, records_of, waiting
 from inferloom.services.host.registration import Registrations
+from inferloom.services.host.rest_server import RestServer
 from inferloom.services.host.server import HostServer
 from inferloom.services.host.table import Table
 from inferloom.services.host.tally import Tally
@@ -55,6 +56,7 @@ class Host:
     Attributes:
         router: the one its handles call through.
         address: where it listens, once `run` has begun.
+        http_port: where it speaks the protocol over REST, on the same host.
         ready: set when everything it runs is registered, or has a record that says why it is not served.
     """
 
@@ -75,6 +77,7 @@ class Host:
         self._tally = Tally()
         self._face = HostFace(self._table, self._tally, clock)
         self._server = HostServer(self._face, max_message=config.max_message, figures=figures_servicer(self.router))
+        self._rest = RestServer(self._face, clock, config.max_message)
         self._work = Work(config.grace, self._replace, clock)
         self._code = Code(config, self._work, clock, self._publish)
         self._pipelines: Pipelines = no_pipelines()
@@ -92,6 +95,7 @@ class Host:
         self._status = 0
         self.ready = asyncio.Event()
         self.address = config.address
+        self.http_port = 0
 
     @property
     def problems(self) -> dict[str, str]:
@@ -134,7 +138,10 @@ class Host:
             self._caller = RouterCaller(self.router)
             set_caller(self._caller)
             self.address = await self._server.start(self._config.address, self._config.option)
-            self._base = replace(self._base, port=self.address.port, check=str(self._advertised))
+            self.http_port = await self._rest.start(self.address.host)
+            self._base = replace(
+                self._base, port=self.address.port, http_port=self.http_port, check=str(self._advertised)
+            )
             known = [r.generation for r in self._registry.catalog.replicas() if r.id == self._config.id]
             self._generations = Generations(max(known, default=0) + 1)
             self._registrations.start()
@@ -251,6 +258,7 @@ class Host:
     async def _drain(self) -> None:
         log.info("draining")
         await self._server.leave()
+        self._rest.leave()
         for name, record in self._registrations.wanted.items():
             self._registrations.want(name, replace(record, state=State.DRAINING))
         await self._registrations.settle(REGISTRY_TIMEOUT)
@@ -272,6 +280,7 @@ class Host:
         await self._registrations.close()
         await self._pipelines.close()
         await self._server.close()
+        await self._rest.close()
         await self._code.close(self._config.grace)
         self._work.close()
         set_caller(None)

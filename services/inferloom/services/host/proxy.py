@@ -1,44 +1,17 @@
-"""HTTP requests to ASGI services: a reverse proxy over the router's pool.
-
-One attempt, save where the connection was refused before anything was sent: then the next replica is tried. Bodies stream
-both ways.
-"""
+"""HTTP requests to ASGI services: passed on to the port of the service's own application."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-
-import aiohttp
 from aiohttp import web
-from grpc import StatusCode
-from multidict import CIMultiDict
-from yarl import URL
 
-from inferloom.mesh.call import Call, Outcome, verdict
-from inferloom.mesh.errors import DeadlineExceeded, InferloomError, NoReplica, ReplicaError, Unsupported
-from inferloom.mesh.router.endpoint import Endpoint
-from inferloom.mesh.router.group import Group
+from inferloom.mesh.call import Call
+from inferloom.mesh.errors import InferloomError, Unsupported
 from inferloom.mesh.router.router import Router
+from inferloom.services.forwarding import Forwarder, Place
 from inferloom.services.typed.http_errors import error_response
 from inferloom.services.typed.http_headers import timeout_of
 
 __all__ = ["Mounts"]
-
-CONNECT = 1.0  # seconds for a connection to a replica
-SPARE = 1.0  # seconds beyond the request's own: the application answers 504 itself
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)  # RFC 9110, 7.6.1
 
 
 class Mounts:
@@ -46,12 +19,12 @@ class Mounts:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._session: aiohttp.ClientSession | None = None
+        self._forwarder = Forwarder(router)
 
     def mounted(self, name: str) -> bool:
         """Whether this name is an ASGI service now."""
         group = self._router.pool.groups.get(name)
-        return group is not None and any(e.replica.http_port for e in group.endpoints.values())
+        return group is not None and any(e.replica.app_port for e in group.endpoints.values())
 
     async def handle(self, request: web.Request, name: str, tail: str) -> web.StreamResponse:
         """The replica's answer.
@@ -63,119 +36,14 @@ class Mounts:
             group = self._router.pool.group(name)
             if not self.mounted(name):
                 raise Unsupported(f"'{name}' is no HTTP application; call it as POST /v1/{name}")
-            return await self._pass_on(request, group, tail)
+            policy, now = group.policy, self._router.clock.now()
+            seconds = min(timeout_of(request.headers) or policy.timeout, policy.longest)
+            call = Call(group.model.name, "", "", b"", (), now + seconds)
+            return await self._forwarder.pass_on(
+                request, group, call, lambda replica: Place(replica.app_port, tail), seconds
+            )
         except InferloomError as error:
             return error_response(error)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def _pass_on(self, request: web.Request, group: Group, tail: str) -> web.StreamResponse:
-        clock = self._router.clock
-        policy = group.policy
-        seconds = min(timeout_of(request.headers) or policy.timeout, policy.longest)
-        call = Call(group.model.name, "", "", b"", (), clock.now() + seconds)
-        tried: list[Endpoint] = []
-        while True:
-            endpoint = group.choose(call, clock.now(), tried)
-            if endpoint in tried:
-                raise NoReplica(group.explain(clock.now()))
-            answer = await self._attempt(request, endpoint, tail, seconds)
-            if answer is not None:
-                return answer
-            tried.append(endpoint)
-
-    async def _attempt(
-        self, request: web.Request, endpoint: Endpoint, tail: str, seconds: float
-    ) -> web.StreamResponse | None:
-        """The answer; None where the connection was refused, so that nothing was sent."""
-        now = self._router.clock.now
-        began, code = now(), None
-        permit = endpoint.health.begin()
-        endpoint.load.begin()
-        lost = False
-        try:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=seconds + SPARE)
-            try:
-                reply = await self._client().request(
-                    request.method,
-                    _url(endpoint, request, tail),
-                    headers=_onwards(request),
-                    data=_body(request),
-                    allow_redirects=False,
-                    timeout=timeout,
-                )
-            except aiohttp.ClientConnectorError as error:
-                code, lost = StatusCode.UNAVAILABLE, True
-                endpoint.health.refuse(f"no connection to its HTTP port: {error.strerror}")
-                return None
-            async with reply:
-                code = StatusCode.UNAVAILABLE if reply.status in (502, 503) else StatusCode.OK
-                return await _stream_back(request, reply)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            late = isinstance(error, TimeoutError)
-            code = StatusCode.DEADLINE_EXCEEDED if late else StatusCode.UNAVAILABLE
-            lost = not late
-            name = endpoint.replica.model
-            if late:
-                raise DeadlineExceeded(f"'{name}' did not answer within {seconds:g} s") from None
-            raise ReplicaError(code, f"the connection to '{name}' broke before it answered") from None
-        finally:
-            seconds_taken = now() - began
-            judged = verdict(Outcome(code, seconds_taken, lost=lost))
-            permit.done(judged, now())
-            endpoint.load.done(judged, seconds_taken, now())
-
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(limit=0),
-                trust_env=False,
-            )
-        return self._session
-
-
-async def _stream_back(request: web.Request, reply: aiohttp.ClientResponse) -> web.StreamResponse:
-    answer = web.StreamResponse(status=reply.status, reason=reply.reason)
-    for key, value in _passed(reply.headers.items(), reply.headers.get("Connection", "")):
-        answer.headers.add(key, value)
-    await answer.prepare(request)
-    try:
-        async for chunk in reply.content.iter_any():
-            await answer.write(chunk)
-        await answer.write_eof()
-    except (aiohttp.ClientError, TimeoutError):
-        # Half of an answer is out: only a broken connection tells the caller so.
-        if request.transport is not None:
-            request.transport.abort()
-    return answer
-
-
-def _url(endpoint: Endpoint, request: web.Request, tail: str) -> URL:
-    replica = endpoint.replica
-    host = f"[{replica.host}]" if ":" in replica.host else replica.host
-    query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
-    return URL(f"http://{host}:{replica.http_port}/{tail.lstrip('/')}{query}", encoded=True)
-
-
-def _body(request: web.Request) -> AsyncIterator[bytes] | None:
-    return request.content.iter_any() if request.body_exists else None
-
-
-def _onwards(request: web.Request) -> CIMultiDict[str]:
-    """The request's headers for the replica; X-Forwarded-* say what the caller's connection was."""
-    headers: CIMultiDict[str] = CIMultiDict(_passed(request.headers.items(), request.headers.get("Connection", "")))
-    chain = [headers.get("X-Forwarded-For", ""), request.remote or ""]
-    headers["X-Forwarded-For"] = ", ".join(filter(None, chain))
-    headers.setdefault("X-Forwarded-Proto", request.scheme)
-    headers.setdefault("X-Forwarded-Host", request.host)
-    return headers
-
-
-def _passed(headers: Iterable[tuple[str, str]], connection: str) -> list[tuple[str, str]]:
-    """All but those that are about one connection (RFC 9110, 7.6.1)."""
-    named = {each.strip().lower() for each in connection.split(",")}
-    return [(key, value) for key, value in headers if key.lower() not in HOP_BY_HOP and key.lower() not in named]
+        await self._forwarder.close()

@@ -41,8 +41,8 @@ def records_of(
     """Records by name.
 
     Args:
-        base: what all of them share; `state` among it.
-        ports: HTTP ports of ASGI services.
+        base: what all of them share; `state` and the ports of the protocol among it.
+        ports: of ASGI services.
         problems: by name, and "" for those of all services.
     """
     found: dict[str, Replica] = {}
@@ -53,7 +53,7 @@ def records_of(
             base,
             model=name,
             versions=(answerer.version,),
-            http_port=ports.get(name, 0),
+            app_port=ports.get(name, 0),
             generation=generations.of(answerer),
             problem=problems.get(name, "") or everywhere,
             kind=answerer.kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -81,6 +81,15 @@ class StreamFace:
         finally:
             self.busy -= 1
 
+    async def answers(self, request: Any, call: CallContext) -> AsyncGenerator[Any, None]:
+        """ModelInferResponses for one message; one where the model answers once. Raises InferloomError."""
+        answerer = self._table.find(request.model_name, request.model_version)
+        streams = answerer.signature.streams
+        answers = answerer.stream(request, call) if streams else _once(answerer, request, call)
+        async with aclosing(self._counted(answerer, answers, request.id, call)) as counted:
+            async for answer in counted:
+                yield answer
+
     def _deadline(self, context: Any) -> float:
         remaining = context.time_remaining()
         return self._clock.now() + (LONGEST if remaining is None else min(remaining, LONGEST))
@@ -109,8 +118,7 @@ class StreamFace:
                 raise InvalidInput(problem)
             answerer = self._table.find(request.model_name, request.model_version)
             streams = answerer.signature.streams
-            answers = answerer.stream(request, call) if streams else _once(answerer, request, call)
-            async for answer in self._counted(answerer, answers, request.id, call):
+            async for answer in self.answers(request, call):
                 answer.parameters[FINAL].bool_param = not streams
                 await write(pb.ModelStreamInferResponse(infer_response=answer))
             if streams and request.parameters[ASKS_FINAL].bool_param:
@@ -125,7 +133,7 @@ class StreamFace:
 
     async def _counted(
         self, answerer: Answerer, answers: AsyncIterator[Any], request_id: str, call: CallContext
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         began, failed = self._clock.now(), True
         try:
             async with aclosing(answers) as closing:  # type: ignore[type-var]

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.errors import InvalidInput, Violation
 from inferloom.services.typed.arrays import MISFIT
 
-__all__ = ["invalid", "meant", "shown"]
+__all__ = ["invalid", "meant", "shown", "told"]
 
 MOST = 5  # faults told at once
 LONGEST = 2000  # characters of a message: a status has room for 8 KiB
@@ -27,11 +27,21 @@ def invalid(error: ValidationError, known: Sequence[str] = (), where: str = "") 
         where: what takes them.
     """
     faults = error.errors(include_url=False)
-    told = [_one(fault, known, where) for fault in faults[:MOST]]
-    if len(faults) > MOST:
-        told.append(f"and {len(faults) - MOST} more")
-    message = "; ".join(told)
-    return InvalidInput(message if len(message) <= LONGEST else message[: LONGEST - 3] + "...")
+    return told([_one(fault, known, where) for fault in faults[:MOST]], len(faults))
+
+
+def told(violations: Sequence[Violation], count: int = 0) -> InvalidInput:
+    """`field: description; ...`, at most five of them.
+
+    Args:
+        count: how many there are in all, where not all were looked at.
+    """
+    parts = [f"{each.field}: {each.description}" if each.field else each.description for each in violations[:MOST]]
+    more = max(count, len(violations)) - MOST
+    if more > 0:
+        parts.append(f"and {more} more")
+    message = "; ".join(parts)
+    return InvalidInput(message if len(message) <= LONGEST else message[: LONGEST - 3] + "...", violations[:MOST])
 
 
 def shown(name: str) -> str:
@@ -47,20 +57,22 @@ def meant(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{folded[near[0]]}'?)" if near else ""
 
 
-def _one(fault: Any, known: Sequence[str], where: str) -> str:
+def _one(fault: Any, known: Sequence[str], where: str) -> Violation:
     kind, place = fault["type"], _path(fault["loc"])
     if kind == "json_invalid":
-        return f"the body is no JSON: {fault['ctx']['error']}"
+        return Violation("", f"the body is no JSON: {fault['ctx']['error']}")
     if kind in _UNKNOWN:
         if len(fault["loc"]) > 1 or not where:
-            return f"{place}: is not known here"
+            return Violation(place, "is not known here")
         takes = ", ".join(known) or "nothing"
-        return f"{place}: is not known{meant(str(fault['loc'][0]), known)}; {where} takes {takes}"
+        return Violation(place, f"is not known{meant(str(fault['loc'][0]), known)}; {where} takes {takes}")
     if kind in _MISSING:
-        return f"{place}: is missing"
+        return Violation(place, "is missing")
     if kind == MISFIT:
-        return f"{place}{fault['ctx']['path']}: {fault['ctx']['what']}"
-    return f"{place or 'the body'}: {fault['msg']}{_got(fault['input'])}"
+        return Violation(f"{place}{fault['ctx']['path']}", fault["ctx"]["what"])
+    if not place:
+        return Violation("", f"the body: {fault['msg']}{_got(fault['input'])}")
+    return Violation(place, f"{fault['msg']}{_got(fault['input'])}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -1,7 +1,8 @@
-"""JSON over HTTP for services and pipelines: POST /v1/NAME[:METHOD], GET /openapi.json, GET /docs.
+"""JSON over HTTP for everything in the catalog: POST /v1/NAME[:METHOD], GET /openapi.json, GET /docs.
 
-Bodies pass as they came: whoever runs a service knows its types, so JSON is read and written there, behind the same
-router, replicas and retries as any call.
+Bodies for services and pipelines pass as they came: whoever runs one knows its types, so JSON is read and written there.
+A Triton knows tensors only, so JSON for models is read here. Both go behind the same router, replicas and retries as any
+call.
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ import structlog
 from aiohttp import web
 from grpc import StatusCode
 
-from inferloom.mesh.call import Call
+from inferloom.mesh.call import Call, Reply
 from inferloom.mesh.catalog import Kind
-from inferloom.mesh.errors import Exhausted, InferloomError, InvalidInput, ModelNotFound, Unsupported, status_of
+from inferloom.mesh.errors import Exhausted, InferloomError, InvalidInput, ModelNotFound, status_of
 from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.oip import CALL
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL, UNKNOWN_VERSION
+from inferloom.services.rest.router_face import RouterRest
 from inferloom.services.typed import page
-from inferloom.services.typed.describing import Descriptions
-from inferloom.services.typed.http_answers import EVENTS, LINES, pass_on
+from inferloom.services.typed.faces import Faces
+from inferloom.services.typed.http_answers import form_of, json_answers, pass_on, unhurried
 from inferloom.services.typed.http_errors import error_response
 from inferloom.services.typed.http_guard import Guard
 from inferloom.services.typed.http_headers import metadata_of, response_headers, timeout_of
+from inferloom.services.typed.http_models import answer_model, read_model, stream_model
 from inferloom.services.typed.openapi import document
 from inferloom.v1 import typed_pb2
 
@@ -41,7 +44,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpFace:
-    """Serves one router's services.
+    """Serves one router's models, services and pipelines.
 
     Args:
         router: started and closed by whoever made it.
@@ -49,6 +52,7 @@ class HttpFace:
         max_body: bytes of one request; more is answered with 413.
         origins: of pages that may call besides its own, "https://app.example".
         tokens: every request needs one of them, `Authorization: Bearer TOKEN`; empty: none is needed.
+        faces: of the same router, started and closed by whoever made them; None: its own.
     """
 
     def __init__(
@@ -59,13 +63,16 @@ class HttpFace:
         max_body: int = 64 * MIB,
         origins: Collection[str] = (),
         tokens: Collection[str] = (),
+        faces: Faces | None = None,
     ) -> None:
         self._router = router
+        self._faces = faces or Faces(router)
+        self._own_faces = faces is None
         self._mounts = dict(mounts or {})
         self._max_body = max_body
         self._origins = origins
         self._tokens = tokens
-        self._descriptions = Descriptions(router)
+        self._descriptions = self._faces.descriptions
         self._runner: web.AppRunner | None = None
         self._guard: Guard | None = None
 
@@ -76,8 +83,11 @@ class HttpFace:
             ConfigError: the port is in use; names `option`.
         """
         check_free(address, option)
+        if self._own_faces:
+            await self._faces.start()
         self._guard = Guard(address, self._origins, self._tokens)
         app = web.Application(middlewares=[self._answer_errors], client_max_size=self._max_body)
+        RouterRest(self._router, self._max_body).add_to(app, self._guard.let_in)
         app.router.add_get("/", self._get_root)
         app.router.add_post("/v1/{target}", self._post_call)
         app.router.add_get("/openapi.json", self._get_openapi)
@@ -93,6 +103,8 @@ class HttpFace:
     async def close(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._own_faces:
+            await self._faces.close()
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -129,15 +141,10 @@ class HttpFace:
             model = name
             asked = request.query.get("version", "")
             version = asked if not asked or asked in router.pool.groups[name].model.versions else UNKNOWN_VERSION
-            body = await _body(request)
-            call = self._call(request, name, asked, body)
-            form = await self._form(request, name)
-            if form:
-                return await pass_on(router, call, request, form)
-            reply = await router(call)
-            answer = typed_pb2.TypedResponse.FromString(reply.payload)
-            headers = response_headers(request.headers.get("X-Request-Id"), reply.initial, reply.trailing)
-            return web.Response(body=answer.json, content_type="application/json", headers=headers)
+            call = self._call(request, name, asked)
+            if router.pool.groups[name].model.kind is Kind.MODEL:
+                return await self._model(request, call)
+            return await self._typed(request, call)
         except asyncio.CancelledError:
             code = StatusCode.CANCELLED
             raise
@@ -147,38 +154,49 @@ class HttpFace:
         finally:
             router.metrics.finished(model, version, code, router.clock.now() - began)
 
-    async def _target(self, text: str) -> str:
-        """The catalog's name for NAME or NAME:METHOD.
+    async def _typed(self, request: web.Request, call: Call) -> web.StreamResponse:
+        """Of a service or pipeline."""
+        body = await _body(request)
+        message = typed_pb2.TypedRequest(model_name=call.model, model_version=call.version, json=body)
+        call = call._replace(payload=message.SerializeToString())
+        if await self._descriptions.streams(call.model):
+            answers = json_answers(self._router, unhurried(call, request))
+            return await pass_on(request, answers, form_of(request))
+        reply = await self._router(call)
+        return _answered(request, typed_pb2.TypedResponse.FromString(reply.payload).json, reply)
 
-        Raises:
-            ModelNotFound: there is none.
-            Unsupported: it is a model in a Triton.
-        """
+    async def _model(self, request: web.Request, call: Call) -> web.StreamResponse:
+        """Of a model in a Triton."""
+        body = await _body(request)
+        served = await self._faces.of(call.model, call.version)
+        call = await read_model(served, call, body)
+        if served.face.predict.streams:
+            answers = stream_model(self._router, served, unhurried(call, request))
+            return await pass_on(request, answers, form_of(request))
+        body, reply = await answer_model(self._router, served, call)
+        return _answered(request, body, reply)
+
+    async def _target(self, text: str) -> str:
+        """The catalog's name for NAME or NAME:METHOD. ModelNotFound where there is none."""
         catalog = self._router.pool.catalog
         name, colon, method = text.partition(":")
         full = f"{name}.{method}" if colon else name
-        if full not in catalog.models:
-            known = name in catalog.models and catalog.models[name].kind is not Kind.MODEL
-            if not known or (method not in DEFAULT_METHODS and method != await self._descriptions.method(name)):
-                raise ModelNotFound(full, catalog.near(full))
-            full = name
-        if catalog.models[full].kind is Kind.MODEL:
-            raise Unsupported(f"'{full}' is a model in a Triton, which has no JSON face here: call it by gRPC")
-        return full
+        if full in catalog.models:
+            return full
+        if name in catalog.models:
+            if method in DEFAULT_METHODS:
+                return name
+            if catalog.models[name].kind is not Kind.MODEL and method == await self._descriptions.method(name):
+                return name
+        raise ModelNotFound(full, catalog.near(full))
 
-    def _call(self, request: web.Request, name: str, version: str, body: bytes) -> Call:
+    def _call(self, request: web.Request, name: str, version: str) -> Call:
+        """Without its payload."""
         policy = self._router.policy(name)
         seconds = timeout_of(request.headers)
         seconds = policy.timeout if seconds is None else min(seconds, policy.longest)
-        payload = typed_pb2.TypedRequest(model_name=name, model_version=version, json=body).SerializeToString()
         deadline = self._router.clock.now() + seconds
-        return Call(name, version, CALL.path, payload, metadata_of(request.headers), deadline)
-
-    async def _form(self, request: web.Request, name: str) -> str:
-        """How a stream's answers are written; "" where there is one answer."""
-        if not await self._descriptions.streams(name):
-            return ""
-        return EVENTS if EVENTS in request.headers.get("Accept", "") else LINES
+        return Call(name, version, CALL.path, b"", metadata_of(request.headers), deadline)
 
     async def _slash(self, request: web.Request) -> web.StreamResponse:
         """/NAME -> /NAME/, so that links relative to it lead below it."""
@@ -194,10 +212,15 @@ class HttpFace:
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
         model = self._router.pool.catalog.models.get(name)
         mount = self._mounts.get(name) or self._mounts.get(ANY)
-        served = model is not None and model.kind is Kind.SERVICE and any(r.http_port > 0 for r in model.replicas)
+        served = model is not None and model.kind is Kind.SERVICE and any(r.app_port > 0 for r in model.replicas)
         if mount is None or not served:
             raise web.HTTPNotFound
         return mount
+
+
+def _answered(request: web.Request, body: bytes, reply: Reply) -> web.Response:
+    headers = response_headers(request.headers.get("X-Request-Id"), reply.initial, reply.trailing)
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 async def _body(request: web.Request) -> bytes:

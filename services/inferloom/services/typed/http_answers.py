@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from aiohttp import web
 
 from inferloom.mesh.call import Call
@@ -12,21 +14,43 @@ from inferloom.services.typed.http_headers import TIMEOUT, response_headers
 from inferloom.services.typed.http_stream import answers
 from inferloom.v1 import typed_pb2
 
-__all__ = ["EVENTS", "LINES", "pass_on"]
+__all__ = ["EVENTS", "LINES", "form_of", "json_answers", "pass_on", "unhurried"]
 
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
 
 
-async def pass_on(router: Router, call: Call, request: web.Request, form: str) -> web.StreamResponse:
-    """Write the answers as they come.
+def form_of(request: web.Request) -> str:
+    """How the caller wants a stream's answers written."""
+    return EVENTS if EVENTS in request.headers.get("Accept", "") else LINES
 
-    An error before the first answer is an ordinary one. After it the status is gone: an SSE event named `error`, or a
-    line {"error": ...}, ends the stream.
-    """
-    if TIMEOUT not in request.headers and "grpc-timeout" not in request.headers:
-        call = call._replace(deadline=float("inf"))  # like any stream: without a deadline unless the caller sets one
+
+def unhurried(call: Call, request: web.Request) -> Call:
+    """Like any stream, without a deadline unless the caller sets one."""
+    timed = TIMEOUT in request.headers or "grpc-timeout" in request.headers
+    return call if timed else call._replace(deadline=float("inf"))
+
+
+async def json_answers(router: Router, call: Call) -> AsyncGenerator[bytes, None]:
+    """The JSON of a service's or pipeline's answers. Raises as `answers`."""
     stream = answers(router, call)
+    try:
+        async for message in stream:
+            yield typed_pb2.TypedResponse.FromString(message).json
+    finally:
+        await stream.aclose()
+
+
+async def pass_on(request: web.Request, stream: AsyncGenerator[bytes, None], form: str) -> web.StreamResponse:
+    """Write answers as they come.
+
+    Args:
+        stream: of JSON; closed in the end.
+        form: EVENTS or LINES.
+
+    An error before the first answer is an ordinary one. After it the status is gone: an SSE event named `error` with
+    a google.rpc.Status, or a line {"error": ...} around one, ends the stream.
+    """
     try:
         first = await anext(stream, None)
         headers = response_headers(request.headers.get("X-Request-Id")) | {
@@ -41,9 +65,10 @@ async def pass_on(router: Router, call: Call, request: web.Request, form: str) -
             async for answer in stream:
                 await response.write(_framed(answer, form))
         except InferloomError as error:
-            status = status_of(error)
-            body = error_body(status.code, status.message).encode()
-            await response.write(b"event: error\ndata: " + body + b"\n\n" if form == EVENTS else body + b"\n")
+            body = error_body(status_of(error)).encode()
+            await response.write(
+                b"event: error\ndata: " + body + b"\n\n" if form == EVENTS else b'{"error": ' + body + b"}\n"
+            )
         await response.write_eof()
         return response
     finally:
@@ -51,7 +76,7 @@ async def pass_on(router: Router, call: Call, request: web.Request, form: str) -
 
 
 def _framed(message: bytes, form: str) -> bytes:
-    lines = typed_pb2.TypedResponse.FromString(message).json.splitlines()
+    lines = message.splitlines()
     if form == EVENTS:
         return b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
     return b" ".join(lines) + b"\n"

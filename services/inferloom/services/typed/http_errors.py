@@ -1,14 +1,24 @@
-"""Errors as JSON: `{"error": {"code": "INVALID_ARGUMENT", "message": "png: is missing"}}`."""
+"""Errors as JSON: google.rpc.Status, `{"code": 3, "message": "png: is missing", "details": [...]}`.
+
+A fault of the request's fields has a google.rpc.BadRequest among its details, whoever found it: what a replica sent in
+`grpc-status-details-bin` is read here.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+from typing import Any
 
+import google.rpc.error_details_pb2  # noqa: F401  # makes its messages known to the pool
 from aiohttp import web
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status as RpcStatus
 from grpc import StatusCode
 
-from inferloom.mesh.errors import PUSHBACK_KEY, REASON_KEY, status_of
+from inferloom.mesh.errors import DETAILS_KEY, PUSHBACK_KEY, REASON_KEY, Status, status_of
 
 __all__ = ["HTTP_STATUS", "error_body", "error_response"]
 
@@ -33,8 +43,28 @@ HTTP_STATUS = {
 """As google.rpc.Code has it."""
 
 
-def error_body(code: StatusCode, message: str) -> str:
-    return json.dumps({"error": {"code": code.name, "message": message}}, ensure_ascii=False)
+def error_body(status: Status) -> str:
+    """google.rpc.Status as JSON, in one line."""
+    code: int = status.code.value[0]
+    told = {"code": code, "message": status.message, "details": _details(dict(status.trailing).get(DETAILS_KEY))}
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _details(packed: str | bytes | None) -> list[dict[str, Any]]:
+    if not isinstance(packed, bytes):
+        return []
+    try:
+        return [_unpacked(detail) for detail in RpcStatus.FromString(packed).details]
+    except DecodeError:
+        return []  # a replica may send what it likes; code and message are there all the same
+
+
+def _unpacked(detail: Any) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = MessageToDict(detail)
+        return found
+    except (TypeError, DecodeError):  # a message that is not known here
+        return {"@type": detail.type_url, "value": base64.b64encode(detail.value).decode()}
 
 
 def error_response(error: BaseException) -> web.Response:
@@ -46,5 +76,5 @@ def error_response(error: BaseException) -> web.Response:
     wait = str(trailing.get(PUSHBACK_KEY, ""))
     if wait.isdecimal():
         headers["Retry-After"] = str(math.ceil(int(wait) / 1000))
-    body = error_body(status.code, status.message) + "\n"
+    body = error_body(status) + "\n"
     return web.Response(text=body, status=number, content_type="application/json", headers=headers)

@@ -1,4 +1,4 @@
-"""Answers that come one by one: TypedService.CallStream at one replica."""
+"""Answers that come one by one: TypedService.CallStream, or ModelStreamInfer, at one replica."""
 
 from __future__ import annotations
 
@@ -9,21 +9,43 @@ from typing import Any
 import grpc
 from grpc import StatusCode
 
+from inferloom.clients.faults import message_error
 from inferloom.mesh.call import Call, Metadata, Outcome, Verdict, verdict
 from inferloom.mesh.errors import DeadlineExceeded, ReplicaError
-from inferloom.mesh.oip import CALL, TYPED
+from inferloom.mesh.oip import CALL, MODEL_STREAM_INFER, TYPED, pb
 from inferloom.mesh.router.live_split import aimed
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.wire import with_string
 
-__all__ = ["CALL_STREAM", "answers"]
+__all__ = ["CALL_STREAM", "answers", "model_answers"]
 
 CALL_STREAM = f"/{TYPED}/CallStream"
 GIVEN_UP = "the mesh gave the replica up"
 
 
-async def answers(router: Router, call: Call) -> AsyncGenerator[bytes, None]:
-    """TypedResponse messages, as they come; never tried twice. A silence longer than the policy's `stream_idle` ends it.
+async def model_answers(router: Router, call: Call) -> AsyncGenerator[Any, None]:
+    """ModelInferResponses of one request to a decoupled model, as they come; as `answers`.
+
+    Raises:
+        InferloomError: as `answers`; what the model says is wrong as ReplicaError.
+    """
+    stream = answers(router, call, MODEL_STREAM_INFER.path)
+    try:
+        async for payload in stream:
+            answer = pb.ModelStreamInferResponse.FromString(payload)
+            if answer.error_message:
+                raise message_error(answer.error_message)
+            if answer.infer_response.outputs:
+                yield answer.infer_response
+    finally:
+        await stream.aclose()
+
+
+async def answers(router: Router, call: Call, path: str = CALL_STREAM) -> AsyncGenerator[bytes, None]:
+    """The messages that answer one, as they come; never tried twice. A silence longer than `stream_idle` ends it.
+
+    Args:
+        path: of a streaming method, whose request has the version in field 2.
 
     Raises:
         InferloomError: the replica's own error as ReplicaError; DeadlineExceeded; NoReplica; ModelNotFound.
@@ -39,7 +61,7 @@ async def answers(router: Router, call: Call) -> AsyncGenerator[bytes, None]:
         payload = call.payload
         if not call.version and endpoint.replica.versions:
             payload = with_string(payload, CALL.version_field, endpoint.replica.default_version)
-        rpc = endpoint.channel.stream(CALL_STREAM, call.metadata)
+        rpc = endpoint.channel.stream(path, call.metadata)
         permit = endpoint.health.begin()
         endpoint.load.begin()
         endpoint.active.add(rpc)

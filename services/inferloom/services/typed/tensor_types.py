@@ -8,17 +8,15 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from inferloom.clients.metadata import TensorSpec
-from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.errors import InvalidInput, Violation
 from inferloom.services.answerer import Description
 from inferloom.services.signature import Signature
 from inferloom.services.tensor import Tensor, Tensors
 from inferloom.services.typed.codec import ONE, sizes
-from inferloom.services.typed.faults import meant, shown
+from inferloom.services.typed.faults import meant, shown, told
 from inferloom.services.typed.nested import Misfit, fits, from_lists, lists_schema, to_lists
 
 __all__ = ["TensorTypes", "tensor_types"]
-
-MOST = 5  # faults told at once
 
 
 class TensorTypes:
@@ -66,19 +64,18 @@ class TensorTypes:
         for name, spec in self._inputs.items():
             if name not in given:
                 if not spec.optional:
-                    faults.append(f"{name}: is missing")
+                    faults.append(Violation(name, "is missing"))
                 continue
             try:
                 found[name] = _read(given[name], spec)
             except Misfit as misfit:
-                faults.append(f"{name}{misfit.path}: {misfit.what}")
+                faults.append(Violation(f"{name}{misfit.path}", misfit.what))
         faults += [
-            f"{shown(name)}: is not known{meant(name, self._inputs)}; {self._takes()}"
+            Violation(shown(name), f"is not known{meant(name, self._inputs)}; {self._takes()}")
             for name in given.keys() - self._inputs
         ]
         if faults:
-            more = [f"and {len(faults) - MOST} more"] if len(faults) > MOST else []
-            raise InvalidInput("; ".join(faults[:MOST] + more))
+            raise told(faults)
         return found
 
     def result_json(self, value: Any) -> bytes:

@@ -58,7 +58,9 @@ def test_replicas_come_from_the_model_else_the_command_line_else_the_mesh_else_o
     for text, given, expected in [(mesh + both, None, [3, 5]), (mesh + both, 2, [2, 5]), (both, None, [1, 5])]:
         content = load(written(folder, text), given)
         assert [spec.replicas for spec in content.models] == expected
-    assert load(written(folder, mesh + both)).mesh == MeshSpec(3, ":9", f"{folder}/mesh.yaml:1: grpc", "consul")
+    assert load(written(folder, mesh + both)).mesh == MeshSpec(
+        3, ":9", f"{folder}/mesh.yaml:1: grpc", "consul", gateway="python"
+    )
 
 
 MISTAKES = {
@@ -98,8 +100,8 @@ MISTAKES = {
     "no spec": ("- kind: model\n  name: iris\n", "mesh.yaml:1: a document needs 'spec'"),
     "an empty spec": (model(""), "mesh.yaml:3: model 'iris' must be a mapping with the keys source, versions,"),
     "an unknown kind": (
-        "- {kind: policy, name: a, spec: {}}\n",
-        "mesh.yaml:1: unknown kind 'policy'; known are mesh, model, service, app, pipeline, split",
+        "- {kind: quota, name: a, spec: {}}\n",
+        "mesh.yaml:1: unknown kind 'quota'; known are mesh, model, service, app, pipeline, split, policy",
     ),
     "a wrong name": (model("{source: iris.onnx}", "a/b"), "mesh.yaml:2: 'a/b' is no name: 1 to 128 letters"),
     "a name of dots": (model("{source: iris.onnx}", "'..'"), "mesh.yaml:2: '..' is no name"),
@@ -157,7 +159,7 @@ MISTAKES = {
     ),
     "a gateway that is not there": (
         "- {kind: mesh, name: m, spec: {gateway: nginx}}\n",
-        "mesh.yaml:1: gateway 'nginx' is not available; only 'python' is",
+        "mesh.yaml:1: gateway 'nginx' is none of python, envoy",
     ),
     "no YAML": ("- kind: [model\n", "mesh.yaml:2: no YAML: "),
     "a character that YAML forbids": ("- kind: model\x01\n", "mesh.yaml: no YAML: "),

@@ -18,6 +18,7 @@ replicas = st.builds(
     state=st.sampled_from(list(State)),
     versions=st.lists(text, max_size=3).map(tuple),
     http_port=st.integers(0, 65535),
+    app_port=st.integers(0, 65535),
     weight=st.floats(0.001, 100),
     locality=text,
     generation=st.integers(0, 2**62),

@@ -38,6 +38,17 @@ def test_the_passing_of_time_earns_the_floor_and_never_more_than_the_bucket_hold
     assert budget.tokens == 100
 
 
+def test_other_settings_give_back_nothing_that_was_spent() -> None:
+    budget = RetryBudget(Retrying(), 0.0)
+    for _ in range(60):
+        assert budget.spend(0.0)
+    budget.follow(Retrying(budget_floor=100.0))
+    assert budget.tokens == 40
+    budget.follow(Retrying(budget_floor=1.0))
+    assert budget.tokens == 10
+    assert drain(budget, 0.0) == 10
+
+
 def test_in_a_long_run_of_failures_retries_add_at_most_a_fifth_to_the_traffic() -> None:
     """1,000 calls a second for 100 s, each wants two retries: an overload, which the retries must not multiply."""
     settings_ = Retrying()

@@ -63,7 +63,7 @@ def test_records_say_what_each_name_is() -> None:
 
     found = records_of(BASE, answerers, Generations(3), {"Web": 9000}, {"": "app.py:1: no", "digits": "no model"})
     assert (found["Shop"].problem, found["digits"].problem) == ("app.py:1: no", "no model")
-    assert (found["Web"].http_port, found["Shop"].http_port) == (9000, 0)
+    assert (found["Web"].app_port, found["Shop"].app_port) == (9000, 0)
     assert (found["digits"].kind, found["digits"].repeat, found["digits"].generation) == (Kind.PIPELINE, Repeat.ANY, 3)
     assert found["Shop"].versions == ("1",)
 

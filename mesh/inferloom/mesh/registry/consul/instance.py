@@ -88,6 +88,7 @@ def of_replica(keys: Keys, replica: Replica) -> Instance:
         "state": replica.state.value,
         "versions": ",".join(replica.versions),
         "http_port": str(replica.http_port),
+        "app_port": str(replica.app_port),
         "locality": replica.locality,
     }
     return Instance(

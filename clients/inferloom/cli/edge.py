@@ -1,0 +1,169 @@
+"""`inferloom edge`: Envoy in front of the mesh, fed by the control plane, drained before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from inferloom.cli.envoy import EnvoyAdmin, find_envoy
+from inferloom.cli.signals import stop_requested
+from inferloom.mesh.clock import SYSTEM
+from inferloom.mesh.errors import ConfigError, InferloomError
+from inferloom.mesh.listen import Address, check_free, free_port, parse_address
+from inferloom.mesh.process import Child, start
+from inferloom.mesh.xds.bootstrap import BootstrapSettings, bootstrap
+from inferloom.mesh.xds.edge_settings import EdgeSettings
+
+__all__ = ["EdgeOptions", "run_edge"]
+
+MIB = 1024 * 1024
+LOOK = 0.05  # seconds between looks at Envoy
+TOLD = 5.0  # seconds without a control plane after which that is said
+TURN = 1.0  # seconds in which clients are told to go elsewhere while new connections are still taken
+ACTIVE = r"^(http\..*\.downstream_rq_active|listener\..*\.downstream_cx_active)$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeOptions:
+    """As the command line gives them."""
+
+    listen: str
+    control: str  # HOST:PORT, several separated by commas
+    admin: str = "127.0.0.1:0"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    access_log: str = "failures"
+    zone: str = ""
+    concurrency: int = 0  # threads; 0: as many as the machine has
+    drain_timeout: float = 30.0  # seconds
+    max_message_mib: int = 64
+    max_memory_mib: int = 2048
+
+
+async def run_edge(options: EdgeOptions) -> None:
+    """Serve until SIGINT or SIGTERM, then drain.
+
+    Raises:
+        ConfigError: an option is wrong, a port in use, there is no Envoy, or it refuses what the control plane sends.
+        InferloomError: Envoy has ended.
+    """
+    program = find_envoy()
+    stop = stop_requested()
+    listen = _address(options.listen, "--listen")
+    admin = _address(options.admin, "--admin")
+    settings = _settings(options, listen, admin)
+    async with AsyncExitStack() as stack:
+        argv = [str(program), "--config-yaml", json.dumps(bootstrap(settings)), "--use-dynamic-base-id"]
+        argv += ["--log-level", "warning", "--drain-time-s", str(round(TURN)), "--drain-strategy", "immediate"]
+        if options.concurrency:
+            argv += ["--concurrency", str(options.concurrency)]
+        child = await start(argv, name="Envoy", on_line=_show)
+        stack.push_async_callback(child.stop, 5.0)
+        face = EnvoyAdmin(admin)
+        stack.push_async_callback(face.close)
+        ended = asyncio.create_task(child.wait(), name="wait for Envoy")
+        stopping = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(_listening(face, listen, options.control), name="wait until it listens")
+        stack.push_async_callback(_cancel, stopping, starting, ended)
+        await asyncio.wait({ended, stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            print(f"ready grpc={listen} http={listen} admin={admin}", flush=True)
+            await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            await _drain(face, child, options.drain_timeout)
+        else:
+            raise InferloomError(child.why())
+
+
+def _address(text: str, option: str) -> Address:
+    address = parse_address(text, option)
+    check_free(address, option)  # Envoy shares a port silently, as grpc does
+    return Address(address.host, address.port or free_port(address.host))
+
+
+def _settings(options: EdgeOptions, listen: Address, admin: Address) -> BootstrapSettings:
+    if (options.tls_cert is None) != (options.tls_key is None):
+        raise ConfigError("--tls-cert and --tls-key belong together: give both or none")
+    files = {"tls_cert": options.tls_cert, "tls_key": options.tls_key, "tls_client_ca": options.tls_client_ca}
+    for key, path in files.items():
+        if path is not None and not os.access(path, os.R_OK):
+            raise ConfigError(f"--{key.replace('_', '-')}: {path} cannot be read")
+    control = tuple(parse_address(each.strip(), "--control") for each in options.control.split(",") if each.strip())
+    edge = EdgeSettings(
+        listen=listen,
+        tls_cert=_absolute(options.tls_cert),
+        tls_key=_absolute(options.tls_key),
+        tls_client_ca=_absolute(options.tls_client_ca),
+        access_log=options.access_log,
+        zone=options.zone,
+        max_message=options.max_message_mib * MIB,
+    )
+    return BootstrapSettings(
+        node=f"{socket.gethostname()}/{listen}",
+        admin=admin,
+        control=control,
+        edge=edge,
+        max_memory=options.max_memory_mib * MIB,
+    )
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.resolve()) if path is not None else ""
+
+
+async def _listening(face: EnvoyAdmin, listen: Address, control: str) -> None:
+    """Until Envoy takes calls; says so where no control plane answers."""
+    began, said = SYSTEM.now(), False
+    while True:
+        if await face.live():
+            if str(listen) in await face.listeners():
+                return
+            if why := await face.refused():
+                raise ConfigError(f"Envoy refuses its listener: {why}")
+        if not said and SYSTEM.now() - began > TOLD:
+            said = True
+            _show(f"waiting for the control plane at {control}")
+        await asyncio.sleep(LOOK)
+
+
+async def _drain(face: EnvoyAdmin, child: Child, timeout: float) -> None:
+    """Health fails and clients are told to go (GOAWAY); then no connection is taken; then what is in flight ends."""
+    began = SYSTEM.now()
+    try:
+        async with asyncio.timeout(timeout):
+            await face.post("/healthcheck/fail")
+            await face.post("/drain_listeners?graceful&skip_exit")
+            while child.returncode is None:
+                active = await face.stats(ACTIVE)
+                requests = sum(
+                    count for name, count in active.items() if name.startswith("http.") and ".admin." not in name
+                )
+                connections = sum(
+                    count for name, count in active.items() if name.startswith("listener.") and ".admin." not in name
+                )
+                if not connections or (not requests and SYSTEM.now() - began > TURN + 2 * LOOK):
+                    return
+                await asyncio.sleep(LOOK)
+    except (aiohttp.ClientError, TimeoutError):
+        return  # it has ended by itself, or the time is over: it is ended as it is
+
+
+def _show(line: str) -> None:
+    """Envoy's warnings and the access log are for whoever runs it."""
+    print(line, flush=True)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,64 @@
+"""The page docs/data-planes.md, made from the table of planes.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["page"]
+
+HEAD = """\
+# Two data planes, one policy
+
+    inferloom apply policy.yaml     # says, for each field it sets, what the gateway does not keep to exactly
+
+The [policy](policies.md) of a model is executed by the Python router, and with `gateway: envoy` compiled for Envoy. What each
+of them does with a field:
+
+| field | the router | Envoy | Envoy keeps to it |
+|---|---|---|---|
+"""
+
+REST = """
+"approximately" is warned of where a document sets the field, and nowhere else: the defaults are good on both.
+Failures never take out more than half of a model's replicas at the router; Envoy leaves one.
+
+## What is retried
+
+| | the router | Envoy |
+|---|---|---|
+| a refused connection, a stream refused before it began | yes, whatever the model says | yes, whatever the model says |
+| a connection that broke, UNAVAILABLE | if idempotent | if idempotent |
+| RESOURCE_EXHAUSTED that a replica sent with a pushback | after it | no |
+| a replica that is a service with `effects=True` | never | never |
+| requests with a sequence id | only if no replica saw them | they are the router's |
+| after the answer has begun | never | never |
+| a request of more than 68 MiB | there is none: a message has 64 MiB at most | no: that is `request_body_buffer_limit` |
+
+Envoy holds a request's body for as long as it may be sent again. The bound leaves room for one message of 64 MiB and its
+frame; what is above it fails with the replica's own code.
+
+## What goes to the Python router
+
+With `gateway: envoy` these are answered by the router process, which Envoy reaches on loopback:
+
+| | why |
+|---|---|
+| unknown models, and those without a usable replica | the caller gets NOT_FOUND with near matches, or why each is out |
+| compressed requests | the name in them cannot be read without unpacking |
+| requests of sequences | they belong to one replica, which the router's rendezvous finds |
+| splits with mirrors, all requests of the model | answers are compared |
+| requests above 4 MiB into which a version must be written | the message would have to be copied in Lua |
+| streams that name no version, of a model with several versions or a split | messages of a stream are not rewritten |
+| ServerMetadata, RepositoryIndex, ListModels, health, reflection | the mesh answers, no replica |
+| typed calls, JSON under `/v1`, `/docs`, HTTP applications | they need the model's types |
+"""
+
+
+def page(rows: Iterable[tuple[str, str, str, str]]) -> str:
+    """Markdown.
+
+    Args:
+        rows: field, what the router does, what Envoy does, how far Envoy keeps to it.
+    """
+    lines = "".join(f"| `{field}` | {router} | {envoy} | {kept} |\n" for field, router, envoy, kept in rows)
+    return HEAD + lines + REST

@@ -1,0 +1,71 @@
+"""Where everything goes that is no request for a model's replicas: the router process, over gRPC or over HTTP."""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.route.v3 import (
+    RetryPolicy,
+    RetryPolicyRetryBackOff,
+    Route,
+    RouteAction,
+    RouteActionMaxStreamDuration,
+    RouteActionUpgradeConfig,
+    RouteMatch,
+    RouteMatchGrpcRouteMatchOptions,
+    VirtualHost,
+)
+
+from inferloom.mesh.oip import CALL, MODEL_INFER
+from inferloom.mesh.xds.messages import OFF, duration
+from inferloom.mesh.xds.types import MESH_HTTP, MESH_ROUTER
+
+__all__ = ["EVERYTHING", "default_host", "default_routes"]
+
+EVERYTHING = "*"  # name and domain of its virtual host; no model is called so
+LONGEST_UPLOAD = 3600.0  # seconds: one request's whole life while its model is not known yet, or is the router's
+HTTP_IDLE = 3600.0  # seconds: a WebSocket, a stream of events or a long answer may be silent
+RETRY_ON = "connect-failure,refused-stream,reset-before-request"  # nobody has seen it
+RETRIES = 3
+BACKOFF = 0.05  # seconds; a router that is being started again answers a moment later
+
+
+def default_host(body_limit: int) -> VirtualHost:
+    """The virtual host of all requests until the Lua filter has looked at them, and of those that name no model here."""
+    return VirtualHost(name=EVERYTHING, domains=[EVERYTHING], routes=default_routes(body_limit))
+
+
+def default_routes(body_limit: int) -> list[Route]:
+    """Routes without a name: gRPC to the router, all else to its HTTP port. No time-outs of their own: the router has
+    its policies, watches last for days; the caller's grpc-timeout bounds all.
+
+    Args:
+        body_limit: bytes of a request that may be held while it is read for its model's name.
+    """
+    unary = [RouteMatch(path=method.path, grpc=RouteMatchGrpcRouteMatchOptions()) for method in (MODEL_INFER, CALL)]
+    grpc = RouteMatch(prefix="/", grpc=RouteMatchGrpcRouteMatchOptions())
+    routes = [Route(match=match, route=_action(MESH_ROUTER, LONGEST_UPLOAD)) for match in unary]
+    routes.append(Route(match=grpc, route=_action(MESH_ROUTER, 0)))
+    http = _action(MESH_HTTP, 0)
+    http.idle_timeout = duration(HTTP_IDLE)
+    http.upgrade_configs = [RouteActionUpgradeConfig(upgrade_type="websocket")]
+    routes.append(Route(match=RouteMatch(prefix="/"), route=http))
+    for route in routes:
+        route.request_body_buffer_limit = body_limit
+    return routes
+
+
+def _action(cluster: str, longest: float) -> RouteAction:
+    return RouteAction(
+        cluster=cluster,
+        timeout=OFF,
+        idle_timeout=OFF,
+        max_stream_duration=RouteActionMaxStreamDuration(
+            max_stream_duration=duration(longest) if longest else OFF, grpc_timeout_header_max=OFF
+        ),
+        retry_policy=RetryPolicy(
+            retry_on=RETRY_ON,
+            num_retries=RETRIES,
+            retry_back_off=RetryPolicyRetryBackOff(
+                base_interval=duration(BACKOFF), max_interval=duration(10 * BACKOFF)
+            ),
+        ),
+    )

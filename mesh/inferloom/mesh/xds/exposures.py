@@ -1,0 +1,113 @@
+"""Requests that edges have split, counted and exposed by the router process like those it splits itself.
+
+Envoy's gRPC access log brings them in batches (mesh/xds/access_log_splits.py). What the Lua filter has noted of each:
+
+    model, arm, served, propensity, unit's point, override, request id     joined by tabs
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+import structlog
+
+from inferloom.mesh.catalog import Model
+from inferloom.mesh.router.splitting import Splitting
+from inferloom.mesh.splits.exposure import Exposure
+
+__all__ = ["KEY", "NAMESPACE", "PATH", "STATUS", "EdgeExposures", "exposures"]
+
+log = structlog.get_logger(__name__)
+
+NAMESPACE, KEY = "inferloom.split", "turn"  # of the dynamic metadata
+STATUS = "grpc-status"
+PATH = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+_OF_HTTP = {  # as Triton and hosts answer over REST, and Envoy for them
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class EdgeExposures:
+    """An access log service, for a RouterServer's `extra`."""
+
+    def __init__(self, splitting: Splitting) -> None:
+        self._splitting = splitting
+        self._handler = grpc.stream_unary_rpc_method_handler(self._take)
+
+    @property
+    def busy(self) -> bool:
+        """Never: a draining router need not wait for logs, which go to another one."""
+        return False
+
+    def handler(self, path: str) -> Any | None:
+        return self._handler if path == PATH else None
+
+    def services(self, model: Model) -> Sequence[str]:
+        return ()
+
+    async def files(self, *, symbol: str = "", name: str = "") -> Sequence[bytes] | None:
+        return None
+
+    async def _take(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
+        """One edge's stream; it lasts as long as both do."""
+        async for batch in requests:
+            for exposure in exposures(batch):
+                self._splitting.seen(exposure)
+        return b""
+
+
+def exposures(batch: bytes) -> Iterator[Exposure]:
+    """Those in a serialised StreamAccessLogsMessage; an entry that is none of the Lua's is left out, and logged."""
+    from inferloom.mesh.xds.access_log_messages import StreamAccessLogsMessage
+
+    for entry in StreamAccessLogsMessage.FromString(batch).http_logs.entries:
+        noted = {each.key: each.value for each in entry.common.metadata.filter_metadata}.get(NAMESPACE)
+        turn = noted.fields[KEY].string_value if noted is not None else ""
+        try:
+            model, arm, served, part, point, override, request_id = turn.split("\t")
+            propensity = float(part)
+        except ValueError:
+            log.warning("an edge's split cannot be read", turn=turn)
+            continue
+        set_by_hand = override == "1"
+        yield Exposure(
+            model,
+            point,
+            arm,
+            served,
+            1.0 if set_by_hand else propensity,
+            set_by_hand,
+            entry.common.start_time.ToNanoseconds() / 1e9,
+            unquote(request_id),
+            (),
+            _code(entry),
+            entry.common.duration.ToNanoseconds() / 1e9,
+        )
+
+
+def _code(entry: Any) -> str:
+    """The name of the status the caller got; CANCELLED where it went away before."""
+    response, flags = entry.response, entry.common.response_flags
+    status = _status(response.trailers) or _status(response.headers)
+    if status:
+        return _CODES.get(int(status), "UNKNOWN") if status.isdecimal() else "UNKNOWN"
+    if flags.downstream_connection_termination or flags.downstream_remote_reset or not response.code.value:
+        return "CANCELLED"
+    if response.code.value < 400:
+        return "OK"
+    return _OF_HTTP.get(response.code.value, "INTERNAL")
+
+
+def _status(headers: Sequence[Any]) -> str:
+    return next((each.value for each in headers if each.key == STATUS), "")

@@ -1,0 +1,108 @@
+"""The edge's one listener, for gRPC and HTTP, with its hardening."""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation as Mutation
+from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
+    Http1ProtocolOptions,
+    Http2ProtocolOptions,
+    HttpProtocolOptions,
+    HttpProtocolOptionsHeadersWithUnderscoresAction,
+    KeepaliveSettings,
+    TransportSocket,
+)
+from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+    HttpConnectionManagerPathWithEscapedSlashesAction,
+    Rds,
+)
+from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
+    CertificateValidationContext,
+    CommonTlsContext,
+    DownstreamTlsContext,
+    TlsCertificate,
+)
+
+from inferloom.mesh.xds import hardening
+from inferloom.mesh.xds.access_log import access_log
+from inferloom.mesh.xds.edge_settings import EdgeSettings
+from inferloom.mesh.xds.http_filters import http_filters
+from inferloom.mesh.xds.local_replies import local_replies
+from inferloom.mesh.xds.messages import ADS, duration, extension, overwritten, packed, socket
+from inferloom.mesh.xds.types import EDGE, ROUTING_HEADERS, UNROUTED
+
+__all__ = ["listener"]
+
+MANAGER = "envoy.filters.network.http_connection_manager"
+DRAIN = 5.0  # seconds between telling HTTP/2 callers to go and closing
+RESOLVED = {"localhost": "127.0.0.1"}  # a listener takes addresses only
+
+
+def listener(settings: EdgeSettings) -> Listener:
+    """The listener of an edge; its routes come over ADS by the name "edge"."""
+    chain = FilterChain(filters=[Filter(name=MANAGER, typed_config=packed(_manager(settings)))])
+    if settings.tls_cert:
+        chain.transport_socket = TransportSocket(
+            name="envoy.transport_sockets.tls", typed_config=packed(_tls(settings))
+        )
+    host = settings.listen.host
+    return Listener(
+        name=EDGE,
+        address=socket(RESOLVED.get(host, host), settings.listen.port),
+        filter_chains=[chain],
+        per_connection_buffer_limit_bytes=hardening.CONNECTION_BUFFER,
+    )
+
+
+def _manager(settings: EdgeSettings) -> HttpConnectionManager:
+    return HttpConnectionManager(
+        stat_prefix=EDGE,
+        server_name="inferloom",
+        rds=Rds(config_source=ADS, route_config_name=EDGE),
+        http_filters=http_filters(settings),
+        early_header_mutation_extensions=[extension("envoy.http.early_header_mutation.header_mutation", _unrouted())],
+        local_reply_config=local_replies(),
+        access_log=access_log(settings.access_log),
+        use_remote_address=True,  # what callers say in x-forwarded-for is not believed, nor are x-envoy- headers
+        generate_request_id=True,
+        preserve_external_request_id=True,  # splits are exposed by it; trace context passes untouched
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action=HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST,
+        common_http_protocol_options=HttpProtocolOptions(
+            idle_timeout=duration(hardening.CONNECTION_IDLE),
+            max_headers_count=hardening.MAX_HEADERS,
+            # Keys of gRPC metadata may have underscores, and no server behind reads headers as CGI variables, where "_" and
+            # "-" are the same.
+            headers_with_underscores_action=HttpProtocolOptionsHeadersWithUnderscoresAction.ALLOW,
+        ),
+        http_protocol_options=Http1ProtocolOptions(),
+        http2_protocol_options=Http2ProtocolOptions(
+            initial_stream_window_size=hardening.STREAM_WINDOW,
+            initial_connection_window_size=hardening.CONNECTION_WINDOW,
+            max_concurrent_streams=hardening.MAX_STREAMS,
+            connection_keepalive=KeepaliveSettings(interval=duration(60), timeout=duration(20)),
+        ),
+        max_request_headers_kb=hardening.MAX_HEADERS_KIB,
+        request_headers_timeout=duration(hardening.HEADERS_TIMEOUT),
+        stream_idle_timeout=duration(hardening.STREAM_IDLE),
+        drain_timeout=duration(DRAIN),
+    )
+
+
+def _unrouted() -> HeaderMutation:
+    """Before anything is matched: what a caller sends as a routing header does not count."""
+    return HeaderMutation(mutations=[Mutation(append=overwritten(name, UNROUTED)) for name in ROUTING_HEADERS])
+
+
+def _tls(settings: EdgeSettings) -> DownstreamTlsContext:
+    certificate = TlsCertificate(
+        certificate_chain=DataSource(filename=settings.tls_cert), private_key=DataSource(filename=settings.tls_key)
+    )
+    common = CommonTlsContext(tls_certificates=[certificate], alpn_protocols=["h2", "http/1.1"])
+    if settings.tls_client_ca:
+        common.validation_context = CertificateValidationContext(trusted_ca=DataSource(filename=settings.tls_client_ca))
+    return DownstreamTlsContext(common_tls_context=common, require_client_certificate=bool(settings.tls_client_ca))

@@ -1,0 +1,53 @@
+-- gRPC calls: inference of a model goes to its replicas, what the mesh never passes on is refused, all else is the router's.
+
+local ERRORS = { [walk.MALFORMED] = settings.malformed, [walk.MANY] = settings.many }
+
+-- The messages of a stream stay as they are: its model is the first one's (grpc_field_extraction has read it).
+local function stream(h, headers)
+  local found = h:streamInfo():dynamicMetadata():get("envoy.filters.http.grpc_field_extraction")
+  local names = found and found["model_name"]
+  local model = type(names) == "table" and names[1] or nil
+  if type(model) ~= "string" or not aim.named(model) then return end
+  aim.aim(h, headers, { model = model, version = "", stream = true })
+end
+
+local function unary(h, method)
+  local body = h:body()
+  if body == nil then return end
+  local headers = h:headers() -- after waiting for the body those of before are of no use
+  local size = body:length()
+  local head = body:getBytes(0, size < walk.HEAD and size or walk.HEAD)
+  local length = walk.framed(head, size)
+  if length == nil or length > settings.most then return end
+  local model, version, sequence, id, id_size = walk.find(body, size, head, method)
+  if model == nil then
+    answers.grpc(h, "3", ERRORS[version])
+    return
+  end
+  if sequence or not model or not version or not aim.named(model) then return end
+  local direct
+  direct, model, version = aim.aim(h, headers, {
+    model = model,
+    version = version,
+    size = size,
+    stream = method.stream,
+    id = id,
+    id_size = id_size,
+    body = body,
+  })
+  if not direct or not (model or version) then return end
+  local message = size == #head and head:sub(6) or body:getBytes(5, length)
+  if model then message = message .. walk.field(method.name, model) end
+  if version then message = message .. walk.field(method.version, version) end
+  local announced = headers:get("content-length")
+  body:setBytes(walk.frame(#message) .. message)
+  if announced == nil then headers:remove("content-length") end -- setBytes has set one
+end
+
+return function(h, headers, path)
+  local refusal = settings.refused[path]
+  if refusal then return answers.grpc(h, "7", refusal) end
+  local method = settings.methods[path]
+  if method then return unary(h, method) end
+  if path == settings.stream then return stream(h, headers) end
+end

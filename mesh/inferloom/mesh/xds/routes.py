@@ -1,0 +1,125 @@
+"""A model's virtual host: which requests go to its replicas, for how long, and how often.
+
+The Lua filter has found the name and written it into x-inferloom-model, by which the virtual host is chosen. That choice
+ignores case, so every route wants the name itself; what matches none goes to the router.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from envoy_data_plane.envoy.config.core.v3 import Metadata
+from envoy_data_plane.envoy.config.route.v3 import (
+    HeaderMatcher,
+    RetryPolicy,
+    Route,
+    RouteAction,
+    RouteActionHashPolicy,
+    RouteActionHashPolicyHeader,
+    RouteActionMaxStreamDuration,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher
+
+from inferloom.mesh.catalog import Kind
+from inferloom.mesh.oip import CALL, MODEL_INFER, MODEL_STREAM_INFER, TYPED
+from inferloom.mesh.policy import TrafficPolicy
+from inferloom.mesh.xds.default_routes import default_routes
+from inferloom.mesh.xds.messages import OFF, duration, header_is
+from inferloom.mesh.xds.retries import again, unbegun
+from inferloom.mesh.xds.serving import Serving
+from inferloom.mesh.xds.types import MODEL_HEADER, VERSION_HEADER, model_cluster, rest_cluster
+
+__all__ = ["virtual_host"]
+
+CALL_STREAM = f"/{TYPED}/CallStream"
+MODEL_PATH = r"/v2/models/[^/]+(/versions/[^/]+)?"
+REST_UNARY = MODEL_PATH + "/(infer|generate)"
+REST_STREAM = MODEL_PATH + "/generate_stream"
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One way of asking a model."""
+
+    path: str = ""  # the whole path ...
+    pattern: str = ""  # ... or a regular expression of it
+    rest: bool = False
+    stream: bool = False
+    versioned: bool = True  # whether the filter reads which version it names
+
+    def match(self, headers: list[HeaderMatcher]) -> RouteMatch:
+        if self.path:
+            return RouteMatch(path=self.path, headers=headers)
+        return RouteMatch(safe_regex=RegexMatcher(regex=self.pattern), headers=headers)
+
+
+_TENSORS = (_Form(MODEL_INFER.path), _Form(MODEL_STREAM_INFER.path, stream=True, versioned=False))
+_TYPED = (
+    _Form(CALL.path),
+    _Form(CALL_STREAM, stream=True, versioned=False),
+)  # asked of hosts; a Triton has no such service
+_REST = (_Form(pattern=REST_UNARY, rest=True), _Form(pattern=REST_STREAM, rest=True, stream=True))
+
+
+def virtual_host(
+    name: str, kind: Kind, serving: Serving, policy: TrafficPolicy, metadata: Metadata, body_limit: int
+) -> VirtualHost:
+    """The virtual host of a model.
+
+    Args:
+        metadata: for the Lua filter.
+        body_limit: bytes that may be held of a request: the largest that is read for its name, and that can be retried.
+    """
+    forms = _TENSORS + (_TYPED if kind is not Kind.MODEL else ()) + _REST
+    routes = []
+    for form in forms:
+        for version in (*_own(serving, form), ""):
+            replicas = serving.with_version(version) if version else serving.replicas
+            if form.rest and not any(replica.http_port for replica in replicas):
+                continue
+            headers = [header_is(MODEL_HEADER, name)]
+            if version:
+                headers.append(header_is(VERSION_HEADER, version))
+            cluster = rest_cluster(name, version) if form.rest else model_cluster(name, version)
+            route = Route(match=form.match(headers), route=_action(cluster, form, policy))
+            route.metadata = None if version else metadata
+            route.request_body_buffer_limit = body_limit
+            routes.append(route)
+    return VirtualHost(name=name, domains=[name], routes=[*routes, *default_routes(body_limit)])
+
+
+def _own(serving: Serving, form: _Form) -> Iterator[str]:
+    if form.versioned:
+        yield from sorted(serving.own)
+
+
+def _action(cluster: str, form: _Form, policy: TrafficPolicy) -> RouteAction:
+    action = RouteAction(cluster=cluster, timeout=OFF)
+    if form.stream:
+        # Its idle time alone; a caller that sets grpc-timeout bounds it, uncut.
+        action.max_stream_duration = RouteActionMaxStreamDuration(max_stream_duration=OFF, grpc_timeout_header_max=OFF)
+        action.idle_timeout = duration(policy.stream_idle)
+        action.retry_policy = unbegun(policy)
+    else:
+        action.max_stream_duration = RouteActionMaxStreamDuration(
+            max_stream_duration=duration(policy.timeout),
+            grpc_timeout_header_max=duration(policy.longest),
+        )
+        action.idle_timeout = OFF  # what the duration bounds may be silent: a model thinks
+        action.retry_policy = _per_try(again(policy, rest=form.rest), policy)
+    if policy.affinity:
+        header = RouteActionHashPolicyHeader(header_name=policy.affinity)
+        action.hash_policy = [RouteActionHashPolicy(header=header)]
+    return action
+
+
+def _per_try(retries: RetryPolicy | None, policy: TrafficPolicy) -> RetryPolicy | None:
+    """`attempt_timeout` bounds a lone try as well."""
+    if policy.attempt_timeout is None:
+        return retries
+    retries = retries if retries is not None else RetryPolicy(num_retries=0)
+    retries.per_try_timeout = duration(policy.attempt_timeout)
+    return retries

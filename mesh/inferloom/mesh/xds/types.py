@@ -1,0 +1,51 @@
+"""Names that both sides of the discovery protocol know: type URLs, resources, clusters, routing headers."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ARM_HEADER",
+    "CLUSTER",
+    "EDGE",
+    "ENDPOINT",
+    "FACE_HEADER",
+    "LISTENER",
+    "LUA",
+    "MESH_HTTP",
+    "MESH_ROUTER",
+    "MODEL_HEADER",
+    "ROUTE",
+    "ROUTING_HEADERS",
+    "UNROUTED",
+    "VERSION_HEADER",
+    "model_cluster",
+    "rest_cluster",
+]
+
+PREFIX = "type.googleapis.com/"
+CLUSTER = PREFIX + "envoy.config.cluster.v3.Cluster"
+ENDPOINT = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER = PREFIX + "envoy.config.listener.v3.Listener"
+ROUTE = PREFIX + "envoy.config.route.v3.RouteConfiguration"
+
+EDGE = "edge"  # the listener and its route configuration
+MESH_ROUTER = "mesh-router"  # clusters: the router process, gRPC ...
+MESH_HTTP = "mesh-http"  # ... and HTTP
+
+MODEL_HEADER = "x-inferloom-model"
+VERSION_HEADER = "x-inferloom-version"
+FACE_HEADER = "x-inferloom-face"
+ARM_HEADER = "x-inferloom-arm"
+ROUTING_HEADERS = (MODEL_HEADER, VERSION_HEADER, FACE_HEADER, ARM_HEADER)
+UNROUTED = "-"  # their value until the Lua filter has looked at the request
+
+LUA = "envoy.filters.http.lua"  # the filter, and the key of routes' metadata that it reads
+
+
+def model_cluster(model: str, version: str = "") -> str:
+    """Replicas of a model over gRPC; with a version those that serve it."""
+    return f"model/{model}@{version}" if version else f"model/{model}"
+
+
+def rest_cluster(model: str, version: str = "") -> str:
+    """The same replicas over their REST port."""
+    return f"rest/{model}@{version}" if version else f"rest/{model}"

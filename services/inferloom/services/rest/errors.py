@@ -1,0 +1,27 @@
+"""Errors under /v2: `{"error": "..."}`, as Triton has it."""
+
+from __future__ import annotations
+
+import math
+
+from aiohttp import web
+
+from inferloom.mesh.errors import PUSHBACK_KEY, REASON_KEY, status_of
+from inferloom.services.rest.response import json_bytes
+from inferloom.services.typed.http_errors import HTTP_STATUS
+
+__all__ = ["error_json", "rest_error"]
+
+
+def error_json(error: BaseException) -> bytes:
+    return json_bytes({"error": status_of(error).message})
+
+
+def rest_error(error: BaseException) -> web.Response:
+    """The response for any exception; what is not one of ours says nothing of itself. A size exceeded is 413."""
+    status = status_of(error)
+    trailing = dict(status.trailing)
+    number = 413 if trailing.get(REASON_KEY) == "size" else HTTP_STATUS.get(status.code, 500)
+    wait = str(trailing.get(PUSHBACK_KEY, ""))
+    headers = {"Retry-After": str(math.ceil(int(wait) / 1000))} if wait.isdecimal() else {}
+    return web.Response(body=error_json(error), status=number, content_type="application/json", headers=headers)

@@ -1,0 +1,56 @@
+"""A bootstrap that holds compiled resources itself, so that Envoy runs them without a control plane."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import betterproto2
+from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap, BootstrapStaticResources
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
+from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
+from envoy_data_plane.google.protobuf import Any as AnyMessage
+
+from inferloom.mesh.xds.resources import Resources
+from inferloom.mesh.xds.types import EDGE
+
+__all__ = ["as_json", "decoded_listener", "static_bootstrap"]
+
+
+def static_bootstrap(resources: Resources) -> dict[str, Any]:
+    """The resources as JSON of envoy.config.bootstrap.v3.Bootstrap: endpoints and routes stand where they are referred to."""
+    clusters = [_cluster(name, data, resources) for name, data in resources.clusters.items()]
+    routes = RouteConfiguration.parse(resources.routes[EDGE])
+    listener, manager = decoded_listener(resources.listeners[EDGE])
+    manager.rds = None
+    manager.route_config = routes
+    listener.filter_chains[0].filters[0].typed_config = AnyMessage.pack(manager)
+    static = BootstrapStaticResources(clusters=clusters, listeners=[listener])
+    return as_json(Bootstrap(static_resources=static))
+
+
+def as_json(message: betterproto2.Message) -> dict[str, Any]:
+    """A message as JSON that Envoy reads: betterproto2 writes the names of fields with a digit in a way of its own."""
+    text = json.dumps(message.to_dict(casing=betterproto2.Casing.SNAKE)).replace("consecutive_5_xx", "consecutive_5xx")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def decoded_listener(data: bytes) -> tuple[Listener, HttpConnectionManager]:
+    """A listener and the connection manager in it."""
+    listener = Listener.parse(data)
+    config = listener.filter_chains[0].filters[0].typed_config
+    assert config is not None
+    return listener, HttpConnectionManager.parse(config.value)
+
+
+def _cluster(name: str, data: bytes, resources: Resources) -> Cluster:
+    cluster = Cluster.parse(data)
+    if cluster.type is ClusterDiscoveryType.EDS:
+        cluster.type = ClusterDiscoveryType.STATIC
+        cluster.eds_cluster_config = None
+        cluster.load_assignment = ClusterLoadAssignment.parse(resources.endpoints[name])
+    return cluster
