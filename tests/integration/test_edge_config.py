@@ -243,11 +243,10 @@ async def test_more_requests_than_the_policy_allows_are_shed(behind: Behind, sta
     assert set(await asyncio.gather(*held)) <= {"one", "two"}
 
 
-@pytest.mark.parametrize("code", [StatusCode.INTERNAL, StatusCode.UNAVAILABLE])
-async def test_a_replica_that_fails_again_and_again_is_out(behind: Behind, start: Any, code: StatusCode) -> None:
-    behind.one.behaviour = failing(code)
+async def test_a_replica_that_fails_again_and_again_is_out(behind: Behind, start: Any) -> None:
+    behind.one.behaviour = failing(StatusCode.UNAVAILABLE)
     edge = await start(TrafficPolicy(retry=ONCE, health=Breaking(base=300), balancing=Balancing.ROUND_ROBIN))
-    assert set(await edge.ask(30)) == {"two", code.name}
+    assert set(await edge.ask(30)) == {"two", "UNAVAILABLE"}
     seen = behind.one.seen
     assert seen < 10
     assert set(await edge.ask(20)) == {"two"}
@@ -255,17 +254,17 @@ async def test_a_replica_that_fails_again_and_again_is_out(behind: Behind, start
 
 
 async def test_of_two_bad_replicas_one_stays(behind: Behind, start: Any) -> None:
-    behind.one.behaviour = behind.two.behaviour = failing(StatusCode.INTERNAL)
+    behind.one.behaviour = behind.two.behaviour = failing(StatusCode.UNAVAILABLE)
     edge = await start(TrafficPolicy(retry=ONCE, health=Breaking(base=300)))
-    assert set(await edge.ask(60)) == {"INTERNAL"}
+    assert set(await edge.ask(60)) == {"UNAVAILABLE"}
     assert edge.envoy.stats("ejections_active")["cluster.model/iris.outlier_detection.ejections_active"] == 1
     assert behind.one.seen + behind.two.seen == 60
 
 
 async def test_a_lone_replica_is_never_out(behind: Behind, start: Any) -> None:
-    behind.one.behaviour = failing(StatusCode.INTERNAL)
+    behind.one.behaviour = failing(StatusCode.UNAVAILABLE)
     edge = await start(TrafficPolicy(retry=ONCE), behind.replica(behind.one))
-    assert set(await edge.ask(30)) == {"INTERNAL"}
+    assert set(await edge.ask(30)) == {"UNAVAILABLE"}
     assert behind.one.seen == 30
 
 
@@ -284,7 +283,7 @@ async def test_a_replica_comes_back(behind: Behind, start: Any) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.INTERNAL,  # one caller's poisonous input must not take out all replicas
         StatusCode.RESOURCE_EXHAUSTED,
         StatusCode.UNIMPLEMENTED,
         StatusCode.INVALID_ARGUMENT,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from inferloom.mesh.router.router import RouterSettings
+from inferloom.mesh.split import KIND
 from tests.support.host import eventually, running_host, write_app
 from tests.support.rest import Answer, Rest, rest_mesh, rest_of, rest_port
 from tests.support.router import Mesh, Server, running_mesh
@@ -196,6 +197,31 @@ async def test_a_deadline_ends_a_request(rest: Rest) -> None:
     answer = await rest.post("/v2/models/slow/infer", {"inputs": inputs}, X_Inferloom_Timeout="0.2")
 
     assert answer.status == 504
+
+
+async def test_a_split_sends_requests_to_its_arms(rest: Rest, mesh: Mesh) -> None:
+    arms = {
+        "arms": [{"name": "1", "share": 100}, {"name": "2", "share": 0}],
+        "by": "user",
+        "overrides": {"tester": "2"},
+    }
+    await mesh.registry.documents.put(KIND, "versioned", arms)
+    await eventually(lambda: "versioned" in mesh.router.splitting.splits)
+
+    for path, body in (("infer", {"inputs": [X]}), ("generate", {"x": [1.0]})):
+        shown = [await rest.post(f"/v2/models/versioned/{path}", body, user=user) for user in ("tester", "other")]
+        assert [answer.json["model_version"] for answer in shown] == ["2", "1"]
+    live = mesh.router.splitting.splits["versioned"]
+    assert {arm.name: live.figures.of(arm).codes for arm in live.split.arms} == {"1": {"OK": 2}, "2": {"OK": 2}}
+
+
+async def test_a_raw_body_fills_the_one_input(rest: Rest, pair: tuple[Server, Server]) -> None:
+    body = np.array([1, 2.5, 3], "<f4").tobytes()
+    ours, triton = await both(rest, pair[0], "POST", "/v2/models/echo/infer", body, Inference_Header_Content_Length="0")
+
+    assert (ours.status, ours.body) == (triton.status, triton.body)
+    several = await rest.post("/v2/models/slow/infer", body, Inference_Header_Content_Length="0")
+    assert (several.status, "there is one input, and 'slow' has 2" in several.error) == (400, True)
 
 
 async def test_headers_reach_the_model(rest: Rest) -> None:

@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from inferloom.cli.http import HttpPort
 from inferloom.mesh.listen import Address, free_port
 from inferloom.mesh.process import Child, start
@@ -33,21 +35,21 @@ class Role:
     def __init__(self, *arguments: str) -> None:
         self.arguments = arguments
         self.said: dict[str, str] = {}
-        self._child: Child | None = None
+        self.child: Child | None = None
 
     @property
     def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
+        assert self.child is not None
+        return self.child.pid
 
     @property
     def output(self) -> str:
         """The last lines it wrote."""
-        return "\n".join(self._child.tail) if self._child is not None else ""
+        return "\n".join(self.child.tail) if self.child is not None else ""
 
     @property
     def running(self) -> bool:
-        return self._child is not None and self._child.returncode is None
+        return self.child is not None and self.child.returncode is None
 
     async def start(self, *, wait: bool = True) -> None:
         """Start it; returns when it is ready, or at once.
@@ -63,24 +65,24 @@ class Role:
                 ready.set()
 
         environ = {**os.environ, "INFERLOOM_LOG_FORMAT": "text", "PYTHONUNBUFFERED": "1"}
-        self._child = await start([*COMMAND, *self.arguments], name=self.arguments[0], on_line=see, env=environ)
+        self.child = await start([*COMMAND, *self.arguments], name=self.arguments[0], on_line=see, env=environ)
         if not wait:
             return
         end = time.monotonic() + START
         while not ready.is_set():
-            assert self._child.returncode is None, f"{self.arguments[0]} ended:\n{self.output}"
+            assert self.child.returncode is None, f"{self.arguments[0]} ended:\n{self.output}"
             assert time.monotonic() < end, f"{self.arguments[0]} is not ready:\n{self.output}"
             await asyncio.sleep(0.02)
 
     async def stop(self, grace: float = 20.0) -> int:
         """SIGTERM, and wait for its end: the exit status."""
-        return await self._child.stop(grace) if self._child is not None else 0
+        return await self.child.stop(grace) if self.child is not None else 0
 
     async def kill(self) -> None:
         """SIGKILL."""
-        assert self._child is not None
-        self._child.signal(signal.SIGKILL)
-        await self._child.wait()
+        assert self.child is not None
+        self.child.signal(signal.SIGKILL)
+        await self.child.wait()
 
 
 class Control(Role):
@@ -105,6 +107,11 @@ class Edge(Role):
             *("--concurrency", "1", "--drain-timeout", "5", *options),
         )
 
+    def envoy(self) -> psutil.Process:
+        """The program that it has started."""
+        [process] = [each for each in psutil.Process(self.pid).children() if each.name() == "envoy"]
+        return process
+
     def get(self, path: str) -> Any:
         """JSON of Envoy's admin port."""
         with _DIRECT.open(f"http://{self.admin}{path}", timeout=10) as answer:
@@ -115,17 +122,25 @@ class Edge(Role):
         found = self.get(f"/stats?format=json&filter={pattern}")["stats"]
         return {each["name"]: each["value"] for each in found if "name" in each}
 
+    def connections(self, cluster: str, address: str) -> int:
+        """How many it has to an endpoint of a cluster."""
+        for each in self._cluster(cluster):
+            if _address(each) == address:
+                return sum(int(stat.get("value", 0)) for stat in each["stats"] if stat["name"] == "cx_active")
+        return 0
+
     def hosts(self, cluster: str) -> list[str]:
         """HOST:PORT of a cluster's healthy endpoints; none where it has no such cluster."""
-        for each in self.get("/clusters?format=json")["cluster_statuses"]:
-            if each["name"] == cluster:
-                sockets = [
-                    host["address"]["socket_address"]
-                    for host in each.get("host_statuses", ())
-                    if host.get("health_status", {}).get("eds_health_status", "HEALTHY") == "HEALTHY"
-                ]
-                return [f"{each['address']}:{each['port_value']}" for each in sockets]
-        return []
+        healthy = [
+            each
+            for each in self._cluster(cluster)
+            if each.get("health_status", {}).get("eds_health_status", "HEALTHY") == "HEALTHY"
+        ]
+        return [_address(each) for each in healthy]
+
+    def _cluster(self, name: str) -> list[Any]:
+        found = self.get("/clusters?format=json")["cluster_statuses"]
+        return [host for each in found if each["name"] == name for host in each.get("host_statuses", ())]
 
     def routes(self) -> list[str]:
         """The models it reaches itself."""
@@ -144,6 +159,11 @@ class Edge(Role):
                 return
             assert time.monotonic() < end, f"{name}: {hosts}, routes of {routes}\n{self.output}"
             await asyncio.sleep(0.02)
+
+
+def _address(host: Any) -> str:
+    socket = host["address"]["socket_address"]
+    return f"{socket['address']}:{socket['port_value']}"
 
 
 class Gateway:

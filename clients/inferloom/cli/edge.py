@@ -28,7 +28,7 @@ MIB = 1024 * 1024
 LOOK = 0.05  # seconds between looks at Envoy
 TOLD = 5.0  # seconds without a control plane after which that is said
 TURN = 1.0  # seconds in which clients are told to go elsewhere while new connections are still taken
-ACTIVE = r"^(http\..*\.downstream_rq_active|listener\..*\.downstream_cx_active)$"
+QUIET = 0.5  # seconds without a request, once its port is closed, after which open connections are idle ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ async def run_edge(options: EdgeOptions) -> None:
     settings = _settings(options, listen, admin)
     async with AsyncExitStack() as stack:
         argv = [str(program), "--config-yaml", json.dumps(bootstrap(settings)), "--use-dynamic-base-id"]
-        argv += ["--log-level", "warning", "--drain-time-s", str(round(TURN)), "--drain-strategy", "immediate"]
+        argv += ["--log-level", "warning"]
         if options.concurrency:
             argv += ["--concurrency", str(options.concurrency)]
         child = await start(argv, name="Envoy", on_line=_show)
@@ -137,21 +137,25 @@ async def _listening(face: EnvoyAdmin, listen: Address, control: str) -> None:
 
 
 async def _drain(face: EnvoyAdmin, child: Child, timeout: float) -> None:
-    """Health fails and clients are told to go (GOAWAY); then no connection is taken; then what is in flight ends."""
-    began = SYSTEM.now()
+    """Health fails, and each connection is told to go with its next answer; then its port closes; then it waits for the rest.
+
+    What is left when nothing has been asked for a while are connections that nobody uses.
+    """
     try:
         async with asyncio.timeout(timeout):
+            if (await face.load())[0] == 0:
+                return
             await face.post("/healthcheck/fail")
-            await face.post("/drain_listeners?graceful&skip_exit")
+            await asyncio.sleep(TURN)
+            await face.post(
+                "/drain_listeners"
+            )  # not `graceful`: that has been done, and with skip_exit it closes no port
+            asked, quiet_since = -1, SYSTEM.now()
             while child.returncode is None:
-                active = await face.stats(ACTIVE)
-                requests = sum(
-                    count for name, count in active.items() if name.startswith("http.") and ".admin." not in name
-                )
-                connections = sum(
-                    count for name, count in active.items() if name.startswith("listener.") and ".admin." not in name
-                )
-                if not connections or (not requests and SYSTEM.now() - began > TURN + 2 * LOOK):
+                connections, requests, total = await face.load()
+                if requests or total != asked:
+                    asked, quiet_since = total, SYSTEM.now()
+                if not connections or SYSTEM.now() - quiet_since > QUIET:
                     return
                 await asyncio.sleep(LOOK)
     except (aiohttp.ClientError, TimeoutError):

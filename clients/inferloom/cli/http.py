@@ -1,4 +1,4 @@
-"""The HTTP port of a router: JSON for services and pipelines, and the HTTP applications among them."""
+"""The HTTP port of a router: JSON for models, services and pipelines, and the HTTP applications among them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import structlog
 
-from inferloom.mesh.catalog import Kind
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address, check_free, free_port, parse_address
 from inferloom.mesh.router.router import Router
@@ -50,20 +49,28 @@ def choose_http(text: str | None) -> tuple[Address | None, str]:
 
 
 class HttpPort:
-    """Opens the port, at once or when there is a first service or pipeline.
+    """Opens the port, at once or when there is something to call.
 
     Args:
         address: where; its port is not 0.
         tokens: every request needs one of them; empty: none is needed.
+        faces: typed faces (inferloom.services.typed.faces.Faces) of the same router; None: its own.
     """
 
     def __init__(
-        self, router: Router, address: Address, *, when_needed: bool = False, tokens: Collection[str] = ()
+        self,
+        router: Router,
+        address: Address,
+        *,
+        when_needed: bool = False,
+        tokens: Collection[str] = (),
+        faces: Any = None,
     ) -> None:
         self._router = router
         self._address = address
         self._when_needed = when_needed
         self._tokens = tokens
+        self._faces = faces
         self._waiting: asyncio.Task[None] | None = None
         self._face: Any = None
         self._mounts: Any = None
@@ -89,17 +96,17 @@ class HttpPort:
 
     async def _wait(self) -> None:
         async for catalog in self._router.registry.watch():
-            if any(model.kind is not Kind.MODEL for model in catalog.models.values()):
+            if catalog.models:
                 break
         try:
             await self._open()
         except ConfigError as error:
-            log.error("services and pipelines have no HTTP port", error=str(error))
+            log.error("there is no HTTP port", error=str(error))
 
     async def _open(self) -> None:
         from inferloom.services.host.proxy import Mounts
         from inferloom.services.typed.http import HttpFace
 
         self._mounts = Mounts(self._router)
-        self._face = HttpFace(self._router, mounts={"*": self._mounts.handle}, tokens=self._tokens)
+        self._face = HttpFace(self._router, mounts={"*": self._mounts.handle}, tokens=self._tokens, faces=self._faces)
         await self._face.start(self._address)

@@ -66,9 +66,13 @@ async def run_router(
         settings=RouterSettings(max_message=max_message_mib * MIB, max_in_flight=max_in_flight_mib * MIB),
         tracing=tracing,
     )
-    server = RouterServer(router, settings)
+    from inferloom.services.typed.faces import Faces
+    from inferloom.services.typed.grpc_face import TypedFace
+
+    faces = Faces(router)
+    server = RouterServer(router, settings, [TypedFace(router, faces)])
     record = ExposureLog(exposures) if exposures is not None else None
-    port = HttpPort(router, web, when_needed=http_when_needed, tokens=tokens) if web is not None else None
+    port = HttpPort(router, web, when_needed=http_when_needed, tokens=tokens, faces=faces) if web is not None else None
     config = {"grpc": grpc, "registry": registry, "max_message_mib": max_message_mib, "drain_timeout": drain_timeout}
     starting = ["the registry has not answered yet"]
     face = Admin(
@@ -84,6 +88,7 @@ async def run_router(
             router.exposures.add(record)
         where = await face.start(parse_address(admin, "--admin"))
         await router.start()
+        await faces.start()
         address = await server.start()
         answers = f" http={await port.start()}" if port is not None else ""
         starting.clear()
@@ -96,6 +101,7 @@ async def run_router(
     finally:
         if port is not None:
             await port.close()
+        await faces.close()
         await router.close()
         if record is not None:
             await record.close()

@@ -20,15 +20,14 @@ of them does with a field:
 
 REST = """
 "approximately" is warned of where a document sets the field, and nowhere else: the defaults are good on both.
-Failures never take out more than half of a model's replicas at the router; Envoy leaves one.
 
 ## What is retried
 
 | | the router | Envoy |
 |---|---|---|
-| a refused connection, a stream refused before it began | yes, whatever the model says | yes, whatever the model says |
-| a connection that broke, UNAVAILABLE | if idempotent | if idempotent |
-| RESOURCE_EXHAUSTED that a replica sent with a pushback | after it | no |
+| a refused connection, a stream refused before it began | yes, idempotent or not | yes, idempotent or not |
+| a connection that broke, UNAVAILABLE, a try past `attempt_timeout` | if idempotent | if idempotent |
+| shed load (RESOURCE_EXHAUSTED, `x-inferloom-reason: shed`) | after the pushback it names | if idempotent, after a wait |
 | a replica that is a service with `effects=True` | never | never |
 | requests with a sequence id | only if no replica saw them | they are the router's |
 | after the answer has begun | never | never |
@@ -36,6 +35,13 @@ Failures never take out more than half of a model's replicas at the router; Envo
 
 Envoy holds a request's body for as long as it may be sent again. The bound leaves room for one message of 64 MiB and its
 frame; what is above it fails with the replica's own code.
+
+## What else differs
+
+| | the router | Envoy |
+|---|---|---|
+| Triton's queue is full (UNAVAILABLE) | RESOURCE_EXHAUSTED, no failure of the replica's | passed on, a failure |
+| how many replicas failures take out | at most half | all but one |
 
 ## What goes to the Python router
 

@@ -18,6 +18,7 @@ from inferloom.mesh.errors import InvalidInput
 __all__ = ["FIELDS", "Balancing", "Field", "Form", "Locality", "Value", "nested", "read_fields"]
 
 Value = float | int | bool | str
+SHORTEST = 0.001  # seconds of a duration that is not 0: Envoy counts in milliseconds, and takes less for none
 MOST = 1_000_000  # of what is counted: above that, a slip of the keyboard
 
 
@@ -177,9 +178,12 @@ def _value(field: Field, value: Any, where: str) -> Value:
         raise wrong
     if field.form is Form.DURATION:
         try:
-            return seconds_of(value)
+            seconds = seconds_of(value)
         except InvalidInput as error:
             raise InvalidInput(f"{where}: {field.path}: {error}") from None
+        if 0 < seconds < SHORTEST:
+            raise InvalidInput(f"{where}: {field.path} must be 1ms or more, not {value[:60]!r}")
+        return seconds
     if field.options and value not in field.options:
         near = difflib.get_close_matches(value, field.options, 1, 0.5)
         hint = f"; did you mean '{near[0]}'?" if near else ""

@@ -54,7 +54,7 @@ def test_the_defaults_are_a_valid_policy() -> None:
     assert "timeout" in TrafficPolicy.names()
 
 
-SECONDS = st.floats(1e-6, 1e6)
+SECONDS = st.floats(1e-3, 1e6)
 SHARES = st.floats(0, 0.999)
 
 
@@ -160,6 +160,7 @@ def test_of_two_bounds_the_one_that_is_not_named_gives_way(spec: dict[str, Any],
         ({"timeout": 2}, "policy 'iris': timeout must be a duration as text, as 500ms or 2s, not '2'"),
         ({"timeout": "soon"}, "policy 'iris': timeout: 'soon' is no duration"),
         ({"timeout": "0s"}, "policy 'iris': timeout must be above 0 seconds"),
+        ({"attempt_timeout": "0.5ms"}, "policy 'iris': attempt_timeout must be 1ms or more, not '0.5ms'"),
         ({"timeout": "9999999999s"}, "policy 'iris': timeout: '9999999999s' is more than"),
         ({"timeout": "9s", "longest": "8s"}, "policy 'iris': longest must be at least the timeout"),
         ({"concurrency": 10**9}, "policy 'iris': concurrency must be 0 to 1000000"),

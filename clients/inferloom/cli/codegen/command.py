@@ -10,7 +10,7 @@ from pathlib import Path
 from inferloom.cli.codegen.file_source import from_files
 from inferloom.cli.codegen.mesh_source import from_mesh
 from inferloom.cli.codegen.source import Source
-from inferloom.cli.codegen.written import IMPORTED, Written, known_locks, proto_files
+from inferloom.cli.codegen.written import IMPORTED, Written, known_locks, package_of, proto_files
 from inferloom.cli.state import find
 from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.services.proto.face import Face
@@ -65,9 +65,9 @@ async def codegen(options: Options) -> bool:
             print(f"inferloom: {options.out / name} is not what `inferloom codegen` writes", file=sys.stderr)
         return not differing
     changed = written.write()
-    for name in changed:
-        if not name.startswith(IMPORTED):
-            print(f"wrote {options.out / name}")
+    packages = sorted({package for name in changed if (package := package_of(name))})
+    for name in [*(name for name in changed if not (name.startswith(IMPORTED) or package_of(name))), *packages]:
+        print(f"wrote {options.out / name}")
     if not changed:
         print(f"{options.out}: nothing has changed")
     return True

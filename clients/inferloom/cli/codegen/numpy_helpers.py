@@ -36,17 +36,17 @@ def fill(request: Any, tensors: tuple[Tensor, ...], arrays: Mapping[str, Any], *
     Raises:
         ValueError: shapes or numbers of rows that do not fit.
     """
-    given = {tensor: _shaped(arrays[tensor.name], tensor, rows) for tensor in tensors if tensor.name in arrays}
+    given = [(tensor, _shaped(arrays[tensor.name], tensor, rows)) for tensor in tensors if tensor.name in arrays]
     if not rows:
-        for tensor, array in given.items():
+        for tensor, array in given:
             _write(request, tensor, array)
         return
-    counts = {len(array) for array in given.values()}
+    counts = {len(array) for _, array in given}
     if len(counts) != 1:
         raise ValueError(f"all inputs need the same number of rows, got {sorted(counts)}")
     for number in range(counts.pop()):
         row = request.rows.add()
-        for tensor, array in given.items():
+        for tensor, array in given:
             _write(row, tensor, array[number])
 
 

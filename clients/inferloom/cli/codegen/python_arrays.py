@@ -18,8 +18,9 @@ def arrays_module(face: Face) -> str:
     outputs = Names("output")
     results = [(_result(outputs.add(binding.tensor.name)), binding) for binding in face.outputs]
     rows = " One row for each entry of the first dimension." if face.rows else ""
+    used = "request_of(...).rows" if face.rows else "request_of(...)"
     lines = [
-        f'"""{face.name} with numpy arrays: `arrays_of(client.{_call(face)}(...))`. Written by `inferloom codegen`."""',
+        f'"""{face.name} with numpy arrays: `arrays_of(client.{_call(face)}({used}))`."""',
         "",
         "from __future__ import annotations",
         "",
@@ -55,7 +56,7 @@ def arrays_module(face: Face) -> str:
             for name, binding in arguments
         ),
         f") -> pb.{predict.request}:",
-        f'    """A request of these arrays.{rows} Raises ValueError where a shape does not fit."""',
+        f'    """A request of these arrays.{rows} Raises ValueError for a wrong shape."""',
         f"    request = pb.{predict.request}()",
         f"    given = {{{', '.join(f'{binding.tensor.name!r}: {name}' for name, binding in arguments)}}}",
         "    arrays = {name: value for name, value in given.items() if value is not None}",

@@ -16,6 +16,7 @@ from typing import Any
 
 from inferloom.cli.codegen.python_arrays import arrays_module
 from inferloom.cli.codegen.python_project import pyproject, readme
+from inferloom.cli.codegen.written import PYTHON
 from inferloom.mesh.errors import ConfigError
 from inferloom.services.proto.face import Face
 from inferloom.services.proto.lock import Lock
@@ -39,7 +40,7 @@ def client_files(face: Face, lock: Lock) -> dict[str, str]:
         made[f"{folder}/arrays.py"] = arrays_module(face)
         made[f"{folder}/numpy_helpers.py"] = _own("numpy_helpers.py")
     needs = _needs(made)
-    root = f"python/{distribution(face)}"
+    root = f"{PYTHON}/{distribution(face)}"
     whole = {f"src/{name}": text for name, text in made.items()}
     whole["pyproject.toml"] = pyproject(distribution(face), lock.revision, face, needs)
     whole["README.md"] = readme(distribution(face), face, client_name(face))
@@ -113,8 +114,7 @@ def _client(face: Face) -> str:
         argument, message = "rows: Iterable[pb.InputRow | Mapping[str, Any]]", f"{request}(rows=rows)"
         doc = "One answer for each row."
     else:
-        argument, message, doc = f"request: {request}", "request", "Calls it once."
-    timing = "timeout=timeout or self._timeout, metadata=self._metadata"
+        argument, message, doc = f"message: {request}", "message", "Calls it once."
     values: dict[str, Any] = {
         "name": face.name,
         "client": client_name(face),
@@ -130,16 +130,13 @@ def _client(face: Face) -> str:
         "call": "predict_stream" if predict.streams else "predict",
         "kind": "unary_stream" if predict.streams else "unary_unary",
         "answer": f"Iterator[{response}]" if predict.streams else response,
+        "await": "" if predict.streams else "await ",
         "async_def": "def" if predict.streams else "async def",
         "async_answer": f"AsyncIterator[{response}]" if predict.streams else response,
     }
-    if predict.streams:
-        body = f"answers: AsyncIterator[{response}] = self._predict({message}, {timing})\n        return answers"
-    else:
-        body = f"answer: {response} = await self._predict({message}, {timing})\n        return answer"
     used = (["AsyncIterator"] if predict.streams else []) + (["Iterable"] if face.rows else [])
     used += (["Iterator"] if predict.streams else []) + (["Mapping"] if face.rows else [])
-    text = Template(_own("client_template.txt")).substitute(values, async_body=body, imports=", ".join(used))
+    text = Template(_own("client_template.txt")).substitute(values, imports=", ".join(used))
     return text if used else text.replace("from collections.abc import \n", "")
 
 

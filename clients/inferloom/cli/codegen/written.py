@@ -14,10 +14,11 @@ from inferloom.services.proto.face import Face
 from inferloom.services.proto.lock import Lock
 from inferloom.services.proto.text import proto_text
 
-__all__ = ["BUF", "IMPORTED", "Written", "known_locks", "lock_path", "proto_files"]
+__all__ = ["BUF", "IMPORTED", "PYTHON", "Written", "known_locks", "lock_path", "package_of", "proto_files"]
 
 _MODELS = "inferloom/models"
 IMPORTED = "google/"
+PYTHON = "python"
 _GOOGLE = ("google/api/annotations.proto", "google/api/http.proto")
 BUF = "buf.yaml"
 _BUF_TEXT = """\
@@ -66,6 +67,12 @@ def proto_files(face: Face, lock: Lock, out: Path) -> dict[str, str]:
     if not (out / BUF).exists():
         made[BUF] = _BUF_TEXT
     return made
+
+
+def package_of(name: str) -> str:
+    """The client package that a file is in: python/inferloom-models-iris; "" for the others."""
+    parts = name.split("/")
+    return "/".join(parts[:2]) if parts[0] == PYTHON and len(parts) > 2 else ""
 
 
 def lock_path(face: Face) -> str:

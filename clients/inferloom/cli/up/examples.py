@@ -9,12 +9,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 import grpc
 
 from inferloom.cli.up.output import DEFAULT
-from inferloom.cli.up.schema_example import example_of
 from inferloom.clients.aio import MeshClient
 from inferloom.clients.channel import Endpoint
 from inferloom.clients.example import example_call
 from inferloom.mesh.catalog import Catalog, Kind
 from inferloom.services.typed.openapi import path_of
+from inferloom.services.typed.schema_example import example_of
 from inferloom.v1 import typed_pb2 as pb
 from inferloom.v1 import typed_pb2_grpc
 

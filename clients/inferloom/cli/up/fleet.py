@@ -105,8 +105,9 @@ class TaskFleet:
 class ProcessFleet:
     """Each sidecar is a process of its own, `inferloom sidecar`, and they meet in the registry."""
 
-    def __init__(self, registry: str, settings: FleetSettings) -> None:
+    def __init__(self, registry: str, settings: FleetSettings, control: str = "") -> None:
         self._registry = registry
+        self._control = control  # HOST:PORT of the process that watches Consul for them; "": none
         self._settings = settings
         self._keepers: dict[str, Keeper] = {}
 
@@ -115,6 +116,7 @@ class ProcessFleet:
         argv = [*INFERLOOM, "sidecar", "--repository", str(repository), "--id", place.id]
         argv += ["--registry", self._registry, "--triton", settings.triton, "--admin", "127.0.0.1:0"]
         argv += ["--drain-timeout", str(settings.drain_timeout), "--log", str(settings.logs / f"{place.id}.log")]
+        argv += ["--control", self._control] if self._control else []
         if place.gpus:
             argv += ["--gpus", ",".join(place.gpus)]
         keeper = Keeper(argv, f"sidecar {place.id}", settings.logs / f"{place.id}.sidecar.log")

@@ -9,10 +9,10 @@ from pathlib import Path
 from inferloom.cli.logs import FORMAT
 from inferloom.cli.up.fleet import INFERLOOM
 from inferloom.cli.up.keeper import Keeper
+from inferloom.cli.up.ports import Ports
 from inferloom.cli.up.where import Where
 from inferloom.mesh.clock import SYSTEM
 from inferloom.mesh.errors import InferloomError
-from inferloom.mesh.listen import Address, free_port
 
 __all__ = ["Gateway"]
 
@@ -26,42 +26,47 @@ class Gateway:
     """Of one mesh.
 
     Args:
-        public: where Envoy listens, for gRPC and HTTP.
-        router: where what Envoy does not answer itself goes.
+        ports: where Envoy, its control plane and the router behind them are.
         registry: as `--registry` takes it.
         logs: folder of the mesh's logs.
+        drain_timeout: seconds for what is in flight when the edge stops.
     """
 
-    def __init__(self, public: Address, router: Where, registry: str, logs: Path) -> None:
-        self._public = public
-        self._router = router
+    def __init__(self, ports: Ports, registry: str, logs: Path, drain_timeout: float, max_message_mib: int) -> None:
+        self._ports = ports
         self._registry = registry
         self._logs = logs
+        self._drain_timeout = drain_timeout
+        self._max_message_mib = max_message_mib
         self._keepers: dict[str, Keeper] = {}
-        self._drain_timeout = 0.0
-        self.control = Address("127.0.0.1", free_port())
 
-    @property
-    def where(self) -> Where:
-        """What clients need to know."""
-        return Where(self._public, self._router.admin, str(self._public), self._drain)
-
-    async def start(self, drain_timeout: float, max_message_mib: int) -> None:
-        """Return once Envoy takes calls.
-
-        Args:
-            drain_timeout: seconds for what is in flight when it stops.
+    async def start_control(self) -> None:
+        """Return once it knows the registry; the router need not run yet.
 
         Raises:
-            InferloomError: one of them does not start; says why.
+            InferloomError: it does not start; says why.
         """
-        self._drain_timeout = drain_timeout
-        options = ["--grpc", str(self.control), "--registry", self._registry, "--admin", "127.0.0.1:0"]
-        options += ["--router", str(self._router.grpc), "--router-http", self._router.http]
+        ports = self._ports
+        options = ["--grpc", str(ports.control), "--registry", self._registry, "--admin", "127.0.0.1:0"]
+        options += ["--router", str(ports.router), "--router-http", str(ports.http)]
         await self._start("control", options)
-        options = ["--listen", str(self._public), "--control", str(self.control), "--admin", "127.0.0.1:0"]
-        options += ["--drain-timeout", str(drain_timeout), "--max-message-mib", str(max_message_mib)]
+
+    async def start_edge(self, router: Where) -> Where:
+        """Return once Envoy takes calls: what clients need to know of it.
+
+        Raises:
+            InferloomError: it does not start; says why.
+        """
+        ports = self._ports
+        options = ["--listen", str(ports.public), "--control", str(ports.control), "--admin", "127.0.0.1:0"]
+        options += ["--drain-timeout", str(self._drain_timeout), "--max-message-mib", str(self._max_message_mib)]
         await self._start("edge", options)
+
+        async def drain() -> None:
+            await self._stop("edge")
+            await router.drain()
+
+        return Where(ports.public, router.admin, str(ports.public), drain)
 
     async def tell(self, say: Callable[[str], None]) -> None:
         """Say it, once, when one of them stays down; for ever."""
@@ -76,13 +81,12 @@ class Gateway:
     async def close(self) -> None:
         """End both, the edge first; it drains. Idempotent."""
         for name in ("edge", "control"):
-            keeper = self._keepers.pop(name, None)
-            if keeper is not None:
-                await keeper.stop(self._drain_timeout + LEAVE)
+            await self._stop(name)
 
-    async def _drain(self) -> None:
-        await self.close()
-        await self._router.drain()
+    async def _stop(self, name: str) -> None:
+        keeper = self._keepers.pop(name, None)
+        if keeper is not None:
+            await keeper.stop(self._drain_timeout + LEAVE)
 
     async def _start(self, name: str, options: Sequence[str]) -> None:
         ready = asyncio.Event()

@@ -30,6 +30,7 @@ class HostSettings:
     logs: Path
     reload: bool = False
     drain_timeout: float = 10.0  # seconds
+    control: str = ""  # HOST:PORT of the process that watches Consul for them; "": none
 
 
 @dataclass(slots=True)
@@ -111,6 +112,7 @@ class HostFleet:
             argv.append("--pipelines")
         key = f"{place.id}.{generation}" if generation else place.id
         argv += ["--id", key, "--registry", settings.registry]
+        argv += ["--control", settings.control] if settings.control else []
         argv += ["--exposures", str(settings.logs / f"exposures-{key}.jsonl")]
         argv += ["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-timeout", str(settings.drain_timeout)]
         return [*argv, "--reload" if settings.reload else "--no-reload"]

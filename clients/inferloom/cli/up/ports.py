@@ -24,12 +24,13 @@ class Ports:
     router: Address  # where the router takes gRPC
     http: Address | None  # where it takes JSON; None: nowhere
     http_when_needed: bool  # nobody has asked for it: not before there is a service or pipeline
+    control: Address | None = None  # of the control plane; None: there is none
     note: str = ""  # for the user, where the HTTP port is not the default one because that is in use
 
     @property
     def edge(self) -> bool:
         """Whether Envoy is in front: then it has the public port for HTTP, too, and the router's are its own."""
-        return self.router != self.public
+        return self.control is not None
 
 
 def choose_ports(mesh: MeshSpec, *, grpc: str | None, http: str | None, gateway: str | None) -> tuple[Ports, list[str]]:
@@ -59,8 +60,8 @@ def choose_ports(mesh: MeshSpec, *, grpc: str | None, http: str | None, gateway:
     if envoy:
         if asked is not None:
             raise ConfigError(f"{place}: with gateway: envoy HTTP is on {public}, as gRPC is; leave `http` out")
-        router, web = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
-        return Ports(public, router, web, http_when_needed=False), notes
+        router, web, control = (Address(LOOPBACK, free_port()) for _ in range(3))
+        return Ports(public, router, web, http_when_needed=False, control=control), notes
     chosen, note = choose_http(asked)
     if chosen is not None and not chosen.loopback:
         notes.append(f"whoever reaches {chosen} can call the services: put a proxy with TLS and a login before it")

@@ -90,8 +90,12 @@ async def router_process(
     folder: Path,
     logs: Path,
     stack: AsyncExitStack,
+    control: str = "",
 ) -> Where:
     """The router as a process of its own, kept running. The stack drains it.
+
+    Args:
+        control: HOST:PORT of the process that watches Consul for this one; "": none.
 
     Raises:
         InferloomError: it does not start; says why.
@@ -108,6 +112,7 @@ async def router_process(
     argv += ["--max-message-mib", str(role.max_message_mib), "--exposures", str(logs / EXPOSURES)]
     if role.http is not None:
         argv += ["--http", str(role.http), *(["--http-when-needed"] if role.http_when_needed else [])]
+    argv += ["--control", control] if control else []
     started = asyncio.Event()
     keeper = Keeper(
         argv, "router", logs / "router.log", lambda line: started.set() if line.startswith("ready ") else None

@@ -154,7 +154,10 @@ class _Up:
             memory = MemoryRegistry()
             where = await router_task(memory, ports.router, role, logs, self._stack)
             there = f"mesh://{reachable(where.grpc)}"
-            where = await self._gateway(settled, there, where, logs)
+            if gateway := self._gateway(settled, there, logs):
+                self._output.progress("starting Envoy and its control plane")
+                await gateway.start_control()
+                where = await gateway.start_edge(where)
             hosting = HostSettings(there, self._token, logs, settled.reload, options.drain_timeout)
             return memory, TaskFleet(memory, fleet), where, hosting
         from inferloom.cli.up.consul import consul_registry
@@ -163,22 +166,24 @@ class _Up:
         self._output.progress("starting Consul and the router" if kind == "consul" else f"asking {kind}")
         consul, registry, tasks = await consul_registry(kind, logs, self._output.progress, self._stack)
         self._background += tasks
-        where = await router_process(consul, ports.router, role, folder, logs, self._stack)
-        where = await self._gateway(settled, consul, where, logs)
-        hosting = HostSettings(consul, "", logs, settled.reload, options.drain_timeout)
-        return registry, ProcessFleet(consul, fleet), where, hosting
+        control = str(ports.control or "")
+        if gateway := self._gateway(settled, consul, logs):
+            await gateway.start_control()  # first: it watches Consul for the others
+        where = await router_process(consul, ports.router, role, folder, logs, self._stack, control)
+        if gateway is not None:
+            where = await gateway.start_edge(where)
+        hosting = HostSettings(consul, "", logs, settled.reload, options.drain_timeout, control)
+        return registry, ProcessFleet(consul, fleet, control), where, hosting
 
-    async def _gateway(self, settled: Settled, registry: str, router: Where, logs: Path) -> Where:
-        """Where clients reach the mesh: the router itself, or Envoy in front of it."""
-        if not settled.ports.edge:
-            return router
-        self._output.progress("starting Envoy and its control plane")
+    def _gateway(self, settled: Settled, registry: str, logs: Path) -> Gateway | None:
+        """What stands in front of the router, not started; None: nothing does."""
         options = self._options
-        gateway = Gateway(settled.ports.public, router, registry, logs)
+        if settled.ports.control is None:
+            return None
+        gateway = Gateway(settled.ports, registry, logs, options.drain_timeout, options.max_message_mib)
         self._stack.push_async_callback(gateway.close)
-        await gateway.start(options.drain_timeout, options.max_message_mib)
         self._keep_running(gateway.tell(self._output.note), "tell what is wrong with the gateway")
-        return gateway.where
+        return gateway
 
     async def _say_ready(self, settled: Settled, registry: Registry, where: Where) -> None:
         client = str(reachable(where.grpc))

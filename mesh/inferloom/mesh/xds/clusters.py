@@ -32,13 +32,12 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 )
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptionsExplicitHttpConfig,
-    HttpProtocolOptionsOutlierDetection,
 )
 
 from inferloom.mesh.catalog import Replica
 from inferloom.mesh.listen import parse_address
 from inferloom.mesh.policy import Balancing, TrafficPolicy
-from inferloom.mesh.xds.breaking import NO_BOUND, circuit_breakers, errors, outlier_detection
+from inferloom.mesh.xds.breaking import NO_BOUND, circuit_breakers, outlier_detection
 from inferloom.mesh.xds.endpoints import assignment
 from inferloom.mesh.xds.messages import ADS, duration, is_address, packed, percent, socket
 
@@ -61,7 +60,7 @@ def replicas_cluster(
     """
     endpoints = assignment(name, replicas, rest=rest, locality=policy.locality, zone=zone)
     named = not all(is_address(replica.host) for replica in replicas)
-    cluster = _cluster(name, rest=rest, outliers=errors())
+    cluster = _cluster(name, rest=rest)
     cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=percent(0))  # none to those that are out
     cluster.outlier_detection = outlier_detection(policy.health)
     cluster.circuit_breakers = circuit_breakers(policy.concurrency, policy.retry)
@@ -78,7 +77,7 @@ def replicas_cluster(
 def fixed_cluster(name: str, address: str, *, rest: bool) -> Cluster:
     """A cluster of one known server: the router process."""
     at = parse_address(address, name)
-    cluster = _cluster(name, rest=rest, outliers=None)
+    cluster = _cluster(name, rest=rest)
     cluster.type = ClusterDiscoveryType.STATIC if is_address(at.host) else ClusterDiscoveryType.STRICT_DNS
     endpoint = LbEndpoint(endpoint=Endpoint(address=socket(at.host, at.port)))
     cluster.load_assignment = ClusterLoadAssignment(
@@ -88,7 +87,7 @@ def fixed_cluster(name: str, address: str, *, rest: bool) -> Cluster:
     return cluster
 
 
-def _cluster(name: str, *, rest: bool, outliers: HttpProtocolOptionsOutlierDetection | None) -> Cluster:
+def _cluster(name: str, *, rest: bool) -> Cluster:
     explicit = HttpProtocolOptionsExplicitHttpConfig()
     common = HttpProtocolOptions()
     if rest:
@@ -96,9 +95,7 @@ def _cluster(name: str, *, rest: bool, outliers: HttpProtocolOptionsOutlierDetec
         common.idle_timeout = duration(IDLE)
     else:
         explicit.http2_protocol_options = _http2()
-    options = UpstreamOptions(
-        explicit_http_config=explicit, common_http_protocol_options=common, outlier_detection=outliers
-    )
+    options = UpstreamOptions(explicit_http_config=explicit, common_http_protocol_options=common)
     return Cluster(
         name=name,
         connect_timeout=duration(CONNECT),

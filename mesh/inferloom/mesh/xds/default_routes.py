@@ -14,14 +14,12 @@ from envoy_data_plane.envoy.config.route.v3 import (
     VirtualHost,
 )
 
-from inferloom.mesh.oip import CALL, MODEL_INFER
 from inferloom.mesh.xds.messages import OFF, duration
 from inferloom.mesh.xds.types import MESH_HTTP, MESH_ROUTER
 
 __all__ = ["EVERYTHING", "default_host", "default_routes"]
 
 EVERYTHING = "*"  # name and domain of its virtual host; no model is called so
-LONGEST_UPLOAD = 3600.0  # seconds: one request's whole life while its model is not known yet, or is the router's
 HTTP_IDLE = 3600.0  # seconds: a WebSocket, a stream of events or a long answer may be silent
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"  # nobody has seen it
 RETRIES = 3
@@ -40,11 +38,9 @@ def default_routes(body_limit: int) -> list[Route]:
     Args:
         body_limit: bytes of a request that may be held while it is read for its model's name.
     """
-    unary = [RouteMatch(path=method.path, grpc=RouteMatchGrpcRouteMatchOptions()) for method in (MODEL_INFER, CALL)]
     grpc = RouteMatch(prefix="/", grpc=RouteMatchGrpcRouteMatchOptions())
-    routes = [Route(match=match, route=_action(MESH_ROUTER, LONGEST_UPLOAD)) for match in unary]
-    routes.append(Route(match=grpc, route=_action(MESH_ROUTER, 0)))
-    http = _action(MESH_HTTP, 0)
+    routes = [Route(match=grpc, route=_action(MESH_ROUTER))]
+    http = _action(MESH_HTTP)
     http.idle_timeout = duration(HTTP_IDLE)
     http.upgrade_configs = [RouteActionUpgradeConfig(upgrade_type="websocket")]
     routes.append(Route(match=RouteMatch(prefix="/"), route=http))
@@ -53,14 +49,14 @@ def default_routes(body_limit: int) -> list[Route]:
     return routes
 
 
-def _action(cluster: str, longest: float) -> RouteAction:
+def _action(cluster: str) -> RouteAction:
     return RouteAction(
         cluster=cluster,
         timeout=OFF,
         idle_timeout=OFF,
-        max_stream_duration=RouteActionMaxStreamDuration(
-            max_stream_duration=duration(longest) if longest else OFF, grpc_timeout_header_max=OFF
-        ),
+        # No duration either: Envoy writes it into the request as grpc-timeout, where the route of the model, which is found
+        # later, would take it for the caller's.
+        max_stream_duration=RouteActionMaxStreamDuration(max_stream_duration=OFF, grpc_timeout_header_max=OFF),
         retry_policy=RetryPolicy(
             retry_on=RETRY_ON,
             num_retries=RETRIES,

@@ -7,14 +7,14 @@ Envoy's gRPC access log brings them in batches (mesh/xds/access_log_splits.py). 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 import grpc
 import structlog
 
-from inferloom.mesh.catalog import Model
+from inferloom.mesh.latest import Latest
 from inferloom.mesh.router.splitting import Splitting
 from inferloom.mesh.splits.exposure import Exposure
 
@@ -39,9 +39,14 @@ _OF_HTTP = {  # as Triton and hosts answer over REST, and Envoy for them
 
 
 class EdgeExposures:
-    """An access log service, for a RouterServer's `extra`."""
+    """An access log service, for a RouterServer's `extra`.
+
+    Attributes:
+        served: empty: it stands for no model.
+    """
 
     def __init__(self, splitting: Splitting) -> None:
+        self.served: Latest[Mapping[str, str]] = Latest({})
         self._splitting = splitting
         self._handler = grpc.stream_unary_rpc_method_handler(self._take)
 
@@ -52,9 +57,6 @@ class EdgeExposures:
 
     def handler(self, path: str) -> Any | None:
         return self._handler if path == PATH else None
-
-    def services(self, model: Model) -> Sequence[str]:
-        return ()
 
     async def files(self, *, symbol: str = "", name: str = "") -> Sequence[bytes] | None:
         return None

@@ -28,6 +28,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 
 from inferloom.mesh.xds import hardening
 from inferloom.mesh.xds.access_log import access_log
+from inferloom.mesh.xds.access_log_splits import split_log
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.http_filters import http_filters
 from inferloom.mesh.xds.local_replies import local_replies
@@ -65,7 +66,7 @@ def _manager(settings: EdgeSettings) -> HttpConnectionManager:
         http_filters=http_filters(settings),
         early_header_mutation_extensions=[extension("envoy.http.early_header_mutation.header_mutation", _unrouted())],
         local_reply_config=local_replies(),
-        access_log=access_log(settings.access_log),
+        access_log=[*access_log(settings.access_log), split_log(settings.tokens)],
         use_remote_address=True,  # what callers say in x-forwarded-for is not believed, nor are x-envoy- headers
         generate_request_id=True,
         preserve_external_request_id=True,  # splits are exposed by it; trace context passes untouched

@@ -31,7 +31,7 @@ from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.exposures import KEY, NAMESPACE
 from inferloom.mesh.xds.types import ARM_HEADER, FACE_HEADER, MODEL_HEADER, VERSION_HEADER
 
-__all__ = ["literal", "source"]
+__all__ = ["literal", "patterns", "source"]
 
 FILES = ("answers", "sha256", "guard", "split", "walk", "aim", "grpc", "rest", "main")
 CALL_STREAM = f"/{TYPED}/CallStream"
@@ -95,7 +95,7 @@ def _settings(settings: EdgeSettings) -> dict[str, Value]:
             {"pattern": pattern, "verbs": dict.fromkeys(_verbs(each.verbs), True), "message": refusal(each.twin)}
             for each in REST
             if each.kind is Kind.FORBIDDEN and each.twin is not None
-            for pattern in _patterns(each.pattern)
+            for pattern in patterns(each.pattern)
         ],
     }
 
@@ -113,7 +113,7 @@ def _verbs(verbs: tuple[str, ...]) -> tuple[str, ...]:
     return (*verbs, "HEAD") if "GET" in verbs else verbs
 
 
-def _patterns(regex: str) -> list[str]:
+def patterns(regex: str) -> list[str]:
     """Lua's patterns for a path of the table in oip_rest.py: one for each choice of its optional parts."""
     plain = re.sub(r"\(\?P<\w+>\[\^/\]\+\)", "[^/]+", regex)
     pieces = re.split(r"\(\?:(.*?)\)\?", plain)  # fixed and optional parts in turn

@@ -7,11 +7,13 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RetryPolicy,
     RetryPolicyRetryBackOff,
     RetryPolicyRetryHostPredicate,
+    RetryPolicyRetryPriority,
 )
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
+from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities.v3 import PreviousPrioritiesConfig
 
 from inferloom.mesh.errors import REASON_KEY
-from inferloom.mesh.policy import TrafficPolicy
+from inferloom.mesh.policy import Locality, TrafficPolicy
 from inferloom.mesh.xds.messages import duration, header_is, packed
 
 __all__ = ["again", "unbegun"]
@@ -20,7 +22,7 @@ __all__ = ["again", "unbegun"]
 UNBEGUN = "connect-failure,refused-stream,reset-before-request"
 # It may have begun: the connection broke, or no answer came within `attempt_timeout`.
 BROKEN = "reset"
-UNAVAILABLE = "unavailable"  # the gRPC code
+CODES = "unavailable,cancelled"  # gRPC: the second is what a server says that is stopped in the middle
 SHED = "retriable-headers"  # turned away, not begun: x-inferloom-reason says "shed"
 STATUS = "retriable-status-codes"
 ELSEWHERE = 5  # draws of another replica than those that failed; with two, one in 32 retries meets the same again
@@ -31,7 +33,7 @@ def again(policy: TrafficPolicy, *, rest: bool) -> RetryPolicy | None:
     """Of unary requests; None where each is tried once."""
     if not policy.idempotent:
         return unbegun(policy)
-    kinds = [UNBEGUN, BROKEN, SHED, STATUS if rest else UNAVAILABLE]
+    kinds = [UNBEGUN, BROKEN, SHED, STATUS if rest else CODES]
     return _policy(policy, kinds, shed=True, statuses=[503] if rest else [])
 
 
@@ -45,7 +47,12 @@ def _policy(policy: TrafficPolicy, kinds: list[str], *, shed: bool, statuses: li
     if retry.attempts == 1:
         return None
     reasons: list[HeaderMatcher] = [header_is(REASON_KEY, "shed")] if shed else []
+    priority = None
+    if policy.locality is Locality.PREFER:  # where the own zone has failed once, the others are asked
+        config = packed(PreviousPrioritiesConfig(update_frequency=1))
+        priority = RetryPolicyRetryPriority(name="envoy.retry_priorities.previous_priorities", typed_config=config)
     return RetryPolicy(
+        retry_priority=priority,
         retry_on=",".join(kinds),
         num_retries=retry.attempts - 1,
         retriable_headers=reasons,

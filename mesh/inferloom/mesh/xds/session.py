@@ -10,7 +10,7 @@ https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol has the rules;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from inferloom.mesh.xds.discovery import CDS, EDS, LDS, RDS, Ask, Node, Push
 from inferloom.mesh.xds.subscription import Subscription
@@ -206,17 +206,22 @@ class Session:
         if clusters is None:
             return want
         assert self.target is not None
-        known: Mapping[str, bytes] = clusters.have
+        known = clusters.have.keys() - self._empty()
         for unit, data in list(want.items()):
             old = routes.have.get(unit)
             needed = self.target.clusters_of.get(model_of(unit), frozenset()) if "/" in unit else frozenset()
             if data == old and data != units[unit]:  # in quarantine, at its last good bytes
                 if not self._clusters_of.get(unit, frozenset()) <= needed:
                     del want[unit]
-            elif not needed <= known.keys():
-                kept = old is not None and self._clusters_of.get(unit, frozenset()) <= known.keys() & needed
+            elif not needed <= known:
+                kept = old is not None and self._clusters_of.get(unit, frozenset()) <= known & needed
                 if kept and old is not None:
                     want[unit] = old
                 else:
                     del want[unit]
         return want
+
+    def _empty(self) -> set[str]:
+        """Clusters that the client has no endpoints for, since it refused them."""
+        endpoints = self.subscriptions.get(EDS)
+        return endpoints.refused.keys() - endpoints.have.keys() if endpoints is not None else set()

@@ -92,9 +92,11 @@ class Stream:
             target = self._targets.of(settings, self._feed.latest.value)
         except Exception as error:  # an edge must not be cut off from what it has because of one odd record
             self.problem = f"not compiled: {error}"
-            log.error("the newest state could not be compiled: edges stay with the one before", exc_info=error)
+            log.error("the newest state could not be compiled: edges stay with the one before", error=str(error))
             return []
-        self.problem = ""
+        self.problem = "; ".join(
+            f"model '{name}' not compiled: {_line(why)}" for name, why in self._targets.odd(settings).items()
+        )
         return self.session.offer(target, self._clock.now())
 
     async def _first(self) -> Any:
@@ -141,3 +143,7 @@ class Stream:
     def _refused(self, kind: str, why: str, units: list[str]) -> None:
         what = ", ".join(units) if units else "still to be found"
         log.error("edge refused", node=self.session.node.id, type=NAMES.get(kind, kind), resources=what, why=why)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:200]

@@ -35,6 +35,7 @@ class Subscription:
         self.asked = frozenset(first.names)
         self.claimed = first.version  # what the client says it holds from an earlier stream
         self.answered = False
+        self.known = False  # what it holds: something was taken on this stream, or it says so itself
         self.have: dict[str, bytes] = {}  # taken
         self.sent: dict[str, bytes] = {}  # not yet taken or refused
         self.refused: dict[str, Refusal] = {}
@@ -89,10 +90,12 @@ class Subscription:
         Of endpoints only what has changed is sent, of everything else all.
         """
         if not self.answered and self.claimed and self.kind != EDS and digest(want) == self.claimed:
-            self.have, self.answered, self.version, self.offered = dict(want), True, self.claimed, self.claimed
+            self.have, self.version, self.offered = dict(want), self.claimed, self.claimed
+            self.answered = self.known = True
         changed = [unit for unit in want if self._differs(unit, want)]
-        gone = self.kind != EDS and any(unit not in want for unit in self.have)
-        if not changed and not gone and (self.answered or self.kind in (EDS, RDS)):
+        held = {*self.have, *self._perhaps()}
+        gone = self.kind != EDS and any(unit not in want for unit in held)
+        if not changed and not gone and (self.known or self.kind in (EDS, RDS)):
             return None
         group: Sequence[str] = changed
         while self._groups:
@@ -115,7 +118,12 @@ class Subscription:
         return trial
 
     def _differs(self, unit: str, want: Units) -> bool:
-        return unit in self.again or self.have.get(unit) != want[unit]
+        data = want[unit]
+        return unit in self.again or self.have.get(unit) != data or self._perhaps().get(unit, data) != data
+
+    def _perhaps(self) -> Units:
+        """What the client may hold beyond that: it has been told, and is late with its verdict."""
+        return self.sent if self.waiting else {}
 
     def send(self, trial: dict[str, bytes], nonce: str, now: float) -> str:
         """It is on its way. Returns its version."""
@@ -131,7 +139,7 @@ class Subscription:
         new = [unit for unit, data in self.sent.items() if self.have.get(unit) != data]
         self.have = {**self.have, **self.sent} if self.kind == EDS else self.sent
         self.version = self.offered
-        self.waiting = self.late = False
+        self.waiting, self.late, self.known = False, False, True
         self.acks += 1
         return new
 
@@ -143,7 +151,7 @@ class Subscription:
         group = list(self._group)
         named = [unit for unit in group if _names(why, unit)]
         if not group:  # it does not let go of something: what it was told counts, lest it be told for ever
-            self.have = self.sent
+            self.have, self.known = self.sent, True
         elif len(group) == 1 or (named and self.kind not in (EDS, RDS)):
             guilty = named or group
             if left := [unit for unit in group if unit not in guilty]:

@@ -14,6 +14,7 @@ from inferloom.services.rest.generating import Generating
 __all__ = ["RestServer"]
 
 ENDING = 1.0  # seconds that requests still under way have when the server is closed
+IDLE = 7200.0  # seconds; proxies close first (Envoy after an hour): a request must not meet a connection that ends
 
 
 class RestServer:
@@ -40,7 +41,12 @@ class RestServer:
         app = web.Application(client_max_size=self._max_body)
         app.router.add_route("*", "/{tail:.*}", self._handle)
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=ENDING
+            app,
+            access_log=None,
+            handle_signals=False,
+            handler_cancellation=True,
+            shutdown_timeout=ENDING,
+            keepalive_timeout=IDLE,
         )
         await self._runner.setup()
         try:

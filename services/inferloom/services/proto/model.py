@@ -48,10 +48,7 @@ def model_face(
     _check(hints.inputs, metadata.inputs, metadata.name, "input")
     _check(hints.outputs, metadata.outputs, metadata.name, "output")
     rows = batches(metadata, hints)
-    if part:
-        where, warning = part, ""
-    else:
-        where, warning = segment(metadata.name, taken)
+    where, warning = segment(metadata.name, taken, part)
     parts = Parts(_MESSAGES)
     inputs, takes, escaped_in = _side(metadata.inputs, hints.inputs, parts, rows, request=True)
     outputs, gives, escaped_out = _side(metadata.outputs, hints.outputs, parts, rows, request=False)

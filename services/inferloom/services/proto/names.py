@@ -51,12 +51,15 @@ def json_name(name: str) -> str:
     return re.sub(r"_(.)", lambda match: match[1].upper(), name)
 
 
-def segment(name: str, taken: Collection[str] = ()) -> tuple[str, str]:
+def segment(name: str, taken: Collection[str] = (), part: str = "") -> tuple[str, str]:
     """The part of the package that stands for a name in the catalog, and a warning ("" where it is only another case).
 
     Args:
         taken: by other names; digits-ab and digits_ab cannot both be digits_ab.
+        part: what it is already, where a lock knows it.
     """
+    if part:
+        return part, _warning("the name", name, part)
     made = _lettered(snake(name), "model")
     if made in _IN_PACKAGES:
         made += "_model"

@@ -38,7 +38,7 @@ def service_face(
         taken: parts of packages that other names have.
         part: of the package, where a lock knows it.
     """
-    where, warning = (part, "") if part else segment(name, taken)
+    where, warning = segment(name, taken, part)
     method = "PredictStream" if described.streams else "Predict"
     names = Names("message", str.lower, "")
     for each in _MESSAGES:

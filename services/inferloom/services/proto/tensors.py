@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from math import prod
 
 from inferloom.clients.datatypes import BYTES, numpy_type
@@ -152,24 +153,24 @@ def _valued(prefix: str, label: str) -> str:
 def _columns(
     spec: TensorSpec, hint: TensorHint, kind: str, names: Names, request: bool, required: bool
 ) -> Iterator[Field]:
-    for number, column in enumerate(hint.columns):
+    for number, column in enumerate(_inherited(each, hint) for each in hint.columns):
         name = names.add(column.name or f"{hint.name or spec.name}_{number}", "column")
         comment = _comment(column, f"{spec.datatype}, column {number} of {spec.name}", spec.optional)
         yield Field(name, 0, kind, optional=request, required=required, comment=comment)
 
 
 def _limits(hint: TensorHint) -> tuple[Limits, ...]:
-    own = Limits(hint.least, hint.most, hint.finite)
-    each = tuple(
-        Limits(
-            own.least if column.least is None else column.least,
-            own.most if column.most is None else column.most,
-            own.finite or column.finite,
-        )
-        for column in hint.columns
-    )
-    found = each or (own,)
+    said = [_inherited(column, hint) for column in hint.columns] or [hint]
+    found = tuple(Limits(each.least, each.most, each.finite) for each in said)
     return found if any(limits != Limits() for limits in found) else ()
+
+
+def _inherited(column: ColumnHint, hint: TensorHint) -> ColumnHint:
+    """A column with what is said of the whole tensor, where nothing is said of it."""
+    least, most = (
+        (hint.least, hint.most) if (column.least, column.most) == (None, None) else (column.least, column.most)
+    )
+    return replace(column, unit=column.unit or hint.unit, least=least, most=most, finite=column.finite or hint.finite)
 
 
 def _comment(hint: ColumnHint, about: str, optional: bool) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from inferloom.services.rest.compression import chosen, compressed
 from inferloom.services.rest.errors import rest_error
 from inferloom.services.rest.information import plain
 from inferloom.services.rest.members import boolean, parsed
+from inferloom.services.rest.raw import read_raw
 from inferloom.services.rest.request import HEADER_LENGTH, header_length, read_request
 from inferloom.services.rest.response import json_bytes, write_response
 from inferloom.services.typed.http_headers import response_headers
@@ -96,11 +97,11 @@ class RestFace:
 
     async def _live(self, request: web.Request, found: Found) -> web.Response:
         answer = await self._inform(request, found, pb.ServerLiveRequest())
-        return web.Response(status=200 if answer.live else 400)
+        return _json({"live": answer.live}, 200 if answer.live else 400)
 
     async def _ready(self, request: web.Request, found: Found) -> web.Response:
         answer = await self._inform(request, found, pb.ServerReadyRequest())
-        return web.Response(status=200 if answer.ready else 400)
+        return _json({"ready": answer.ready}, 200 if answer.ready else 400)
 
     async def _server(self, request: web.Request, found: Found) -> web.Response:
         return _json(plain(await self._inform(request, found, pb.ServerMetadataRequest())))
@@ -125,7 +126,7 @@ class RestFace:
     async def _model_ready(self, request: web.Request, found: Found) -> web.Response:
         answer = await self._inform(request, found, pb.ModelReadyRequest(name=found.model, version=found.version))
         if answer.ready:
-            return web.Response()
+            return _json({"name": found.model, "ready": True})  # as the protocol has it; Triton's is empty
         # Why not: whoever would answer says it. An unknown model is 404, one that is not ready 400, as Triton has it.
         try:
             question = pb.ModelMetadataRequest(name=found.model, version=found.version)
@@ -148,7 +149,13 @@ class RestFace:
     async def _infer(self, request: web.Request, found: Found) -> web.Response:
         asked = asked_of(request)
         length = header_length(request.headers.get(HEADER_LENGTH))
-        message, wanted = read_request(await request.read(), length, found.model, found.version)
+        data = await request.read()
+        if length == 0:
+            question = pb.ModelMetadataRequest(name=found.model, version=found.version)
+            metadata = await self._backend.inform(METADATA, question, asked)
+            message, wanted = read_raw(data, metadata, found.model, found.version)
+        else:
+            message, wanted = read_request(data, length, found.model, found.version)
         answered: Answered = await self._backend.infer(message, asked)
         body = write_response(answered.message, wanted)
         headers = response_headers(request.headers.get(REQUEST_ID), answered.told) | {"Content-Type": body.content_type}
@@ -161,8 +168,8 @@ class RestFace:
         return web.Response(body=data, headers=headers)
 
 
-def _json(value: Any) -> web.Response:
-    return web.Response(body=json_bytes(value), content_type="application/json")
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(body=json_bytes(value), status=status, content_type="application/json")
 
 
 def _not_allowed(request: web.Request, error: web.HTTPMethodNotAllowed) -> web.Response:

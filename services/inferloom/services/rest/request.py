@@ -59,8 +59,6 @@ def read_request(body: bytes, length: int | None, model: str, version: str) -> I
     end = len(body) if length is None else length
     if end > len(body):
         raise InvalidInput(f"header '{HEADER_LENGTH}' says {end} bytes, and the body has {len(body)}")
-    if end == 0 and body:
-        raise InvalidInput(f"header '{HEADER_LENGTH}' is 0: raw requests without JSON are not read here; send the JSON")
     found = parsed(body if end == len(body) else body[:end])
     message = pb.ModelInferRequest(model_name=model, model_version=version)
     if "id" in found:

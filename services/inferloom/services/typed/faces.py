@@ -100,9 +100,11 @@ class Faces:
         """The name in the catalog that a proto service stands for, where that is known."""
         return self.served.value.get(service)
 
-    async def settled(self) -> None:
-        """Return when the faces that are being built are there, or could not be built."""
-        await asyncio.gather(*self._building.values(), return_exceptions=True)
+    async def settled(self, seconds: float) -> None:
+        """Return when the faces that are being made are there, or after so many seconds."""
+        tasks = {*self._refreshing.values(), *self._building.values()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     async def _still_said(self, kept: _Kept, model: Model) -> bool:
         """A host that reloads its code tells another thing without the catalog's changing."""

@@ -30,6 +30,7 @@ from inferloom.services.typed.http_guard import Guard
 from inferloom.services.typed.http_headers import metadata_of, response_headers, timeout_of
 from inferloom.services.typed.http_models import answer_model, read_model, stream_model
 from inferloom.services.typed.openapi import document
+from inferloom.services.typed.operations import operations
 from inferloom.v1 import typed_pb2
 
 __all__ = ["HttpFace", "Mount"]
@@ -130,8 +131,7 @@ class HttpFace:
         raise web.HTTPFound("/docs")
 
     async def _get_openapi(self, request: web.Request) -> web.Response:
-        described, unanswered = await self._descriptions.all()
-        return web.json_response(document(described, unanswered))
+        return web.json_response(document(*await operations(self._faces)))
 
     async def _post_call(self, request: web.Request) -> web.StreamResponse:
         router, began = self._router, self._router.clock.now()

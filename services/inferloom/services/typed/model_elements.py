@@ -15,12 +15,12 @@ import numpy as np
 from inferloom.clients.datatypes import BYTES, NUMPY
 from inferloom.services.proto.face import Enumeration, Limits, TensorBinding
 from inferloom.services.typed.faults import meant
-from inferloom.services.typed.nested import Misfit
+from inferloom.services.typed.nested import CONSTANTS, Misfit
 
 __all__ = ["Array", "Element", "short"]
 
 Array = np.ndarray[Any, Any]
-CONSTANTS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+DIGITS = range(6, 10)  # nine always tell a float32
 WIDE = ("int64", "uint64")  # JSON may have them as text: JavaScript's numbers end at 2^53
 _KINDS = {"bool": "bool", "float": "float", "double": "float", "string": "text", "bytes": "bytes"}
 _PLAIN: dict[str, frozenset[type]] = {
@@ -246,13 +246,15 @@ def shortest(array: Array) -> Array:
     """float32 as the float64 with the fewest digits that is the same float32: 0.1, not 0.10000000149011612.
 
     A whole number below 2^53 divided by a power of ten up to 10^22 is rounded correctly, so that its digits are those that
-    were asked for. What is outside that range keeps its digits.
+    were asked for. What is too large or too small for that is written and read, one by one.
     """
     wide = array.astype(np.float64)
     size = np.abs(wide)
-    todo = np.flatnonzero((size >= 1e-12) & (size < 1e9) & (wide != np.rint(wide)))
+    odd = np.isfinite(wide) & (wide != 0)
+    middle = (size >= 1e-12) & (size < 1e9)
+    todo = np.flatnonzero(odd & middle & (wide != np.rint(wide)))
     exponents = np.floor(np.log10(size[todo])).astype(np.int64)
-    for digits in range(6, 10):
+    for digits in DIGITS:
         scale = 10.0 ** (digits - 1 - exponents)
         near = np.rint(wide[todo] * scale) / scale
         same = near.astype(np.float32) == array[todo]
@@ -260,7 +262,15 @@ def shortest(array: Array) -> Array:
         todo, exponents = todo[~same], exponents[~same]
         if not todo.size:
             break
+    for index in np.flatnonzero(odd & ~middle):
+        wide[index] = _written(array[index])
     return wide
+
+
+def _written(value: Any) -> float:
+    exact = float(value)
+    tries = (float(f"{exact:.{digits}g}") for digits in DIGITS)
+    return next((near for near in tries if np.float32(near) == value), exact)
 
 
 def _float(value: Any, dtype: Any) -> Any:

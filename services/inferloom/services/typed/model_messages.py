@@ -18,10 +18,10 @@ from inferloom.services.typed.model_bound import Bound, place
 from inferloom.services.typed.model_elements import Array, Element
 from inferloom.services.typed.model_gather import Faults, Gathered
 from inferloom.services.typed.model_rows import ModelRows, check_outputs, check_rows, unreadable
-from inferloom.services.typed.wire_plan import plan
+from inferloom.services.typed.wire_plan import Plan, plan
 from inferloom.services.typed.wire_read import Table, read_alike, read_each
 from inferloom.services.typed.wire_varints import varint
-from inferloom.services.typed.wire_write import write_alike
+from inferloom.services.typed.wire_write import Parts, assembled, width, write_alike
 
 __all__ = ["LARGE", "ModelMessages"]
 
@@ -141,24 +141,23 @@ class ModelMessages:
         arrays = [outputs[one.name] for one in bounds]
         if not self.face.rows:
             made = self._alike(bounds, [array[np.newaxis] for array in arrays], 1, self._gives)
-            return None if made is None else made.tobytes()
+            return None if made is None else assembled(made, 1)
         field = self._gives.names[ROWS]
         assert field.inner is not None
         made = self._alike(bounds, arrays, count, field.inner)
         if made is not None:
-            head = np.frombuffer(varint(field.tag()) + varint(made.shape[1]), np.uint8)
-            return np.concatenate([np.broadcast_to(head, (count, len(head))), made], axis=1).tobytes()
+            return assembled([varint(field.tag()) + varint(width(made)), *made], count)
         if sum(array.nbytes for array in arrays) < count * _ROW:
             return None
-        parts = []
+        parts: Parts = []
         for row in range(count):
             made = self._alike(bounds, [array[row : row + 1] for array in arrays], 1, field.inner)
             if made is None:
                 return None
-            parts += [varint(field.tag()), varint(made.size), made.tobytes()]
-        return b"".join(parts)
+            parts += [varint(field.tag()) + varint(width(made)), *made]
+        return assembled(parts, 1)
 
-    def _alike(self, bounds: tuple[Bound, ...], arrays: list[Array], count: int, gives: Any) -> Array | None:
+    def _alike(self, bounds: tuple[Bound, ...], arrays: list[Array], count: int, gives: Plan) -> Parts | None:
         try:
             return write_alike(bounds, arrays, gives, count)
         except ValueError as error:  # text that is none

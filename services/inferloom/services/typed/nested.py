@@ -16,10 +16,10 @@ from inferloom.clients.casts import cast
 from inferloom.clients.datatypes import BYTES, NUMPY
 from inferloom.mesh.errors import InvalidInput
 
-__all__ = ["Misfit", "from_lists", "lists_schema", "to_lists"]
+__all__ = ["BASE64", "CONSTANTS", "Misfit", "from_lists", "lists_schema", "to_lists"]
 
 Array = np.ndarray[Any, Any]
-_CONSTANTS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+CONSTANTS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 BASE64 = "base64"
 MOST_DIMENSIONS = 32  # numpy itself ends at 64
 
@@ -94,8 +94,8 @@ def _element(value: Any, datatype: str, path: str) -> Any:
     if datatype == BYTES:
         return _bytes(value, path)
     target = NUMPY[datatype]
-    if target.kind == "f" and isinstance(value, str) and value in _CONSTANTS:
-        return _CONSTANTS[value]
+    if target.kind == "f" and isinstance(value, str) and value in CONSTANTS:
+        return CONSTANTS[value]
     if isinstance(value, (bool, int, float)):
         try:
             return cast(np.asarray(value), datatype, given=False)[0][()]
@@ -153,7 +153,7 @@ def lists_schema(datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
         limits = np.iinfo(NUMPY[datatype])
         item |= {"minimum": int(limits.min), "maximum": int(limits.max)}
     elif kind == "f":
-        item = {"anyOf": [item, {"enum": list(_CONSTANTS)}]}
+        item = {"anyOf": [item, {"enum": list(CONSTANTS)}]}
     if not shape:
         return {"description": f"one {_one(datatype).removeprefix('a ')}, or lists of them nested to any depth"}
     for size in reversed(shape):

@@ -1,31 +1,47 @@
-"""OpenAPI 3.1 of the services and pipelines of a mesh."""
+"""OpenAPI 3.1 of the models, services and pipelines of a mesh."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from inferloom.mesh.catalog import Kind
 from inferloom.mesh.version import __version__
 from inferloom.services.answerer import Description
 
-__all__ = ["UNANSWERED", "document", "path_of"]
+__all__ = ["UNANSWERED", "Operation", "document", "path_of"]
 
 UNANSWERED = "x-inferloom-unanswered"  # names that did not tell their types, and why
 _PREFIX = "#/$defs/"
+_TAGS = {Kind.MODEL: "models", Kind.SERVICE: "services", Kind.PIPELINE: "pipelines"}
 _ERROR = {
     "type": "object",
+    "description": "google.rpc.Status",
     "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "code": {"type": "string", "description": "of gRPC: INVALID_ARGUMENT, UNAVAILABLE, ..."},
-                "message": {"type": "string"},
+        "code": {"type": "integer", "description": "of gRPC: 3 INVALID_ARGUMENT, 14 UNAVAILABLE, ..."},
+        "message": {"type": "string"},
+        "details": {
+            "type": "array",
+            "description": "google.rpc.BadRequest where fields are wrong",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "@type": {"type": "string"},
+                    "fieldViolations": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {"field": {"type": "string"}, "description": {"type": "string"}},
+                        },
+                    },
+                },
+                "required": ["@type"],
             },
-            "required": ["code", "message"],
-        }
+        },
     },
-    "required": ["error"],
+    "required": ["code", "message", "details"],
 }
 _HEADERS = [
     {
@@ -51,20 +67,30 @@ def path_of(name: str, known: Container[str]) -> str:
     return f"/v1/{service}:{method}" if service in known else f"/v1/{name}"
 
 
-def document(described: Mapping[str, Description], unanswered: Mapping[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one name takes and gives."""
+
+    described: Description
+    kind: Kind
+    example: Any = None  # of a request; None: there is none
+
+
+def document(operations: Mapping[str, Operation], unanswered: Mapping[str, str]) -> dict[str, Any]:
     """The whole document.
 
     Args:
-        described: by the name in the catalog.
+        operations: by the name in the catalog.
         unanswered: name -> why its types are not known.
     """
     schemas: dict[str, Any] = {"Error": _ERROR}
     paths = {}
-    for name in sorted(described):
-        paths[path_of(name, described)] = {"post": _operation(name, described[name], schemas)}
+    for name in sorted(operations):
+        paths[path_of(name, operations)] = {"post": _operation(name, operations[name], schemas)}
     made: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": "inferloom", "version": __version__, "description": "Services and pipelines of this mesh."},
+        "info": {"title": "inferloom", "version": __version__, "description": "What this mesh serves."},
+        "tags": [{"name": tag} for tag in _TAGS.values()],
         "paths": paths,
         "components": {"schemas": schemas},
     }
@@ -73,16 +99,19 @@ def document(described: Mapping[str, Description], unanswered: Mapping[str, str]
     return made
 
 
-def _operation(name: str, described: Description, schemas: dict[str, Any]) -> dict[str, Any]:
+def _operation(name: str, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    described = operation.described
     request = _hoist(name, "request", described.request, schemas)
     response = {"schema": _hoist(name, "response", described.response, schemas)}
     kinds = ("application/x-ndjson", "text/event-stream") if described.streams else ("application/json",)
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    body = {"schema": request} | ({} if operation.example is None else {"example": operation.example})
     return {
         "operationId": name,
+        "tags": [_TAGS[operation.kind]],
         "summary": described.text or name,
         "parameters": _HEADERS,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
+        "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {
             "200": {
                 "description": "answers, one by one" if described.streams else "the answer",

@@ -12,6 +12,7 @@ from inferloom.services.proto.face import Face
 from inferloom.services.typed.classes import message_classes
 from inferloom.services.typed.model_json import ModelJson
 from inferloom.services.typed.model_messages import ModelMessages
+from inferloom.services.typed.service_messages import ServiceMessages
 
 __all__ = ["Served"]
 
@@ -40,3 +41,8 @@ class Served:
         """Of a model."""
         predict = self.face.predict
         return ModelMessages(self.face, self.classes[predict.request], self.classes[predict.response])
+
+    @cached_property
+    def service_messages(self) -> ServiceMessages:
+        """Of a service or pipeline."""
+        return ServiceMessages(self.face, self.classes)

@@ -15,117 +15,128 @@ from inferloom.services.typed.model_bound import Bound
 from inferloom.services.typed.wire_plan import VARINT, Plan, PlanField
 from inferloom.services.typed.wire_varints import pack, varint
 
-__all__ = ["write_alike"]
+__all__ = ["Parts", "assembled", "width", "write_alike"]
 
 Array = np.ndarray[Any, Any]
+Parts = list[bytes | Array]
+"""What messages that look alike are made of, in its order: bytes that are the same in all, and uint8 [count, bytes]."""
 
 
-def write_alike(bounds: tuple[Bound, ...], arrays: list[Array], plan: Plan, count: int) -> Array | None:
-    """Messages of one kind, uint8 [count, bytes]; None where they cannot all be laid out alike.
+def write_alike(bounds: tuple[Bound, ...], arrays: list[Array], plan: Plan, count: int) -> Parts | None:
+    """`count` messages of one kind; None where they cannot all be laid out alike.
 
     Args:
         arrays: a tensor for each binding, [count, *shape of one].
     """
-    parts: list[Array] = []
+    parts: Parts = []
     for one, array in zip(bounds, arrays, strict=True):
         made = _tensor(one, array, plan, count)
         if made is None:
             return None
         parts += made
-    return np.concatenate(parts, axis=1) if parts else np.empty((count, 0), np.uint8)
+    return parts
 
 
-def _tensor(one: Bound, array: Array, plan: Plan, count: int) -> list[Array] | None:
+def width(parts: Parts) -> int:
+    """Bytes of each of these messages."""
+    return sum(len(part) if isinstance(part, bytes) else part.shape[1] for part in parts)
+
+
+def assembled(parts: Parts, count: int) -> bytes:
+    """The messages, one after the other. Each number is copied once, or twice where there are several messages."""
+    if count == 1:
+        return b"".join(part if isinstance(part, bytes) else np.ascontiguousarray(part).data for part in parts)
+    return _block(parts, count).tobytes()
+
+
+def _block(parts: Parts, count: int) -> Array:
+    made = np.empty((count, width(parts)), np.uint8)
+    at = 0
+    for part in parts:
+        size = len(part) if isinstance(part, bytes) else part.shape[1]
+        made[:, at : at + size] = np.frombuffer(part, np.uint8) if isinstance(part, bytes) else part
+        at += size
+    return made
+
+
+def _tensor(one: Bound, array: Array, plan: Plan, count: int) -> Parts | None:
     binding, shape = one.binding, array.shape[1:]
     fields = [plan.names[name] for name in binding.fields]
+    inner = fields[0].inner
     match binding.form:
         case Form.VALUE:
-            return _together([_field(one, array.reshape(count, 1), fields[0])])
+            return _field(one, array.reshape(count, 1), fields[0])
         case Form.COLUMNS:
-            return _together([_field(one, array[:, at : at + 1], field) for at, field in enumerate(fields)])
+            return _columns(one, array, fields)
         case Form.NESTED:
-            inner = fields[0].inner
             assert inner is not None
             made = _field(one, array.reshape(count * shape[0], shape[1]), inner.names["values"])
-            return None if made is None else _messages(fields[0], made, count, shape[0])
+            return _messages(fields[0], made, count, shape[0])
         case Form.TABLE:
-            inner = fields[0].inner
             assert inner is not None
-            flat = array.reshape(count * shape[0], shape[1])
-            columns = [_field(one, flat[:, at : at + 1], inner.names[name]) for at, name in enumerate(binding.columns)]
-            together = _together(columns)
-            made = None if together is None else np.concatenate(together, axis=1)
-            return None if made is None else _messages(fields[0], made, count, shape[0])
+            table = [inner.names[name] for name in binding.columns]
+            made = _columns(one, array.reshape(count * shape[0], shape[1]), table)
+            return _messages(fields[0], made, count, shape[0])
         case Form.TENSOR:
-            inner = fields[0].inner
             assert inner is not None
-            sizes = _packed(inner.names["shape"], pack(np.array(shape, np.int64)))
+            raw = pack(np.array(shape, np.int64)).tobytes()
             values = _field(one, array.reshape(count, -1), inner.names["values"])
-            if values is None:
-                return None
-            made = np.concatenate([np.broadcast_to(sizes, (count, sizes.shape[1])), values], axis=1)
+            made = None if values is None else [_head(inner.names["shape"], len(raw)) + raw, *values]
             return _messages(fields[0], made, count, 1)
         case _:
-            return _together([_field(one, array.reshape(count, -1), fields[0])])
+            return _field(one, array.reshape(count, -1), fields[0])
 
 
-def _together(parts: list[Array | None]) -> list[Array] | None:
-    made = [part for part in parts if part is not None]
-    return made if len(made) == len(parts) else None
+def _columns(one: Bound, table: Array, fields: list[PlanField]) -> Parts | None:
+    parts: Parts = []
+    for at, field in enumerate(fields):
+        made = _field(one, table[:, at : at + 1], field)
+        if made is None:
+            return None
+        parts += made
+    return parts
 
 
-def _field(one: Bound, values: Array, field: PlanField) -> Array | None:
-    """One field, [count, bytes], of values [count, elements]."""
+def _field(one: Bound, values: Array, field: PlanField) -> Parts | None:
+    """One field of values [messages, elements]."""
     count, number = values.shape
     if not number:
-        return np.empty((count, 0), np.uint8)
+        return []
     if field.dtype is not None:
-        wide = np.ascontiguousarray(values, field.dtype)
-        raw = wide.view(np.uint8).reshape(count, -1)
-        return _headed(_head(field, raw.shape[1]), raw)
+        raw = np.ascontiguousarray(values, field.dtype).view(np.uint8).reshape(count, -1)
+        return [_head(field, raw.shape[1]), raw]
     if one.element.coded or values.dtype.kind == "O":
-        return _text(one, values, field) if count == 1 else None
+        return [_text(one, values, field)] if count == 1 else None
     if field.wire != VARINT:
         return None
-    if values.dtype.kind != "b" and (int(values.max()) > 0x7F or int(values.min()) < 0):
-        return _packed_row(field, values) if count == 1 else None
-    raw = values.astype(np.uint8)
-    return _headed(_head(field, number), raw)
-
-
-def _packed_row(field: PlanField, values: Array) -> Array:
+    if values.dtype.kind == "b" or (int(values.max()) <= 0x7F and int(values.min()) >= 0):
+        return [_head(field, number), values.astype(np.uint8)]
+    if count > 1:
+        return None
     raw = pack(values.reshape(-1)).reshape(1, -1)
-    return _headed(_head(field, raw.shape[1]), raw)
+    return [_head(field, raw.shape[1]), raw]
 
 
-def _packed(field: PlanField, raw: Array) -> Array:
-    return _headed(_head(field, len(raw)), raw.reshape(1, -1))
-
-
-def _text(one: Bound, values: Array, field: PlanField) -> Array | None:
-    """Text, bytes and enums of one message."""
+def _text(one: Bound, values: Array, field: PlanField) -> bytes:
+    """Text, bytes and enums of one message. ValueError where it is no text."""
     natives = one.element.back(values.reshape(-1))
     if field.wire == VARINT:
         raw = pack(np.array(natives, np.int64)).tobytes()
-        made = varint(field.tag()) + (varint(len(raw)) if field.packed else b"") + raw
-    else:
-        datas = [native.encode() if isinstance(native, str) else native for native in natives]
-        made = b"".join(varint(field.tag()) + varint(len(data)) + data for data in datas)
-    return np.frombuffer(made, np.uint8).reshape(1, -1)
+        return _head(field, len(raw)) + raw
+    datas = [native.encode() if isinstance(native, str) else native for native in natives]
+    return b"".join(varint(field.tag()) + varint(len(data)) + data for data in datas)
 
 
-def _messages(field: PlanField, inner: Array, count: int, each: int) -> list[Array]:
+def _messages(field: PlanField, inner: Parts | None, count: int, each: int) -> Parts | None:
     """`each` messages within every one of `count`."""
-    headed = _headed(varint(field.tag()) + varint(inner.shape[1]), inner)
-    return [headed.reshape(count, each * headed.shape[1])]
+    if inner is None:
+        return None
+    headed: Parts = [varint(field.tag()) + varint(width(inner)), *inner]
+    if each == 1:
+        return headed
+    block = _block(headed, count * each)
+    return [block.reshape(count, each * block.shape[1])]
 
 
 def _head(field: PlanField, size: int) -> bytes:
     return varint(field.tag()) + (varint(size) if field.packed else b"")
-
-
-def _headed(head: bytes, body: Array) -> Array:
-    made = np.empty((len(body), len(head) + body.shape[1]), np.uint8)
-    made[:, : len(head)] = np.frombuffer(head, np.uint8)
-    made[:, len(head) :] = body
-    return made

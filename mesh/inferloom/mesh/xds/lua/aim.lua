@@ -34,15 +34,7 @@ local function expose(h, headers, request, arm, point, override)
   h:streamInfo():dynamicMetadata():set(settings.exposed, settings.turn, turn)
 end
 
--- request
---   model, version   "": none
---   face             "rest"; nil: gRPC
---   size             bytes of a body that would have to be written anew; nil: it can be done in the path
---   stream           whether its messages cannot be written anew
---   body, id, id_size   where the request's id is; id nil: it has none
---
--- Answers whether a replica is asked; then the model and the version to write into the request, nil for either that stays.
-function M.aim(h, headers, request)
+local function route(h, headers, request)
   headers:replace(MODEL, request.model)
   if request.face then headers:replace(FACE, request.face) end
   h:clearRouteCache()
@@ -69,7 +61,7 @@ function M.aim(h, headers, request)
     end
     return true, nil, default
   end
-  local known = split.table(split_id, h)
+  local known = split.table(split_id, h, metadata)
   if known.by:sub(-4) == "-bin" then return release(h, headers) end -- the router decodes the value first
   local unit = nil
   if known.by ~= "" then unit = headers:getAtIndex(known.by, 0) end
@@ -81,6 +73,20 @@ function M.aim(h, headers, request)
   if model then headers:replace(MODEL, model) end
   if model or arm.own == "@" then h:clearRouteCache() end
   return true, model, arm.version ~= "" and arm.version or nil
+end
+
+-- request
+--   model, version   "": none
+--   face             "rest"; nil: gRPC
+--   size             bytes of a body that would have to be written anew; nil: it can be done in the path
+--   stream           whether its messages cannot be written anew
+--   body, id, id_size   where the request's id is; id nil: it has none
+--
+-- Answers whether a replica is asked; then the model and the version to write into the request, nil for either that stays.
+function M.aim(h, headers, request)
+  local direct, model, version = route(h, headers, request)
+  if direct then headers:remove("authorization") end -- the mesh's token is nothing for replicas
+  return direct, model, version
 end
 
 return M

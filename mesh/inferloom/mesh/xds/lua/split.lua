@@ -35,13 +35,13 @@ local function read(spec)
 end
 
 -- The table of a split, read once for each worker: from the virtual host's metadata, for the route's is copied by every request.
-function M.table(id, h)
+function M.table(id, h, metadata)
   local known = tables[id]
   if known == nil then
     if kept >= MOST then
       tables, kept = {}, 0
     end
-    known = read(h:virtualHost():metadata():get("split_spec"))
+    known = read(h:virtualHost():metadata():get("split_spec") or metadata:get("split_spec"))
     tables[id], kept = known, kept + 1
   end
   return known

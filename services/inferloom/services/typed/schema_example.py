@@ -1,4 +1,4 @@
-"""From a JSON Schema, a value that it accepts: for lines to paste."""
+"""From a JSON Schema, a value that it accepts: for lines to paste, and for /docs."""
 
 from __future__ import annotations
 

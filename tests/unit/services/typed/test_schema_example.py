@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, TypeAdapter
 
-from inferloom.cli.up.schema_example import example_of
+from inferloom.services.typed.schema_example import example_of
 
 
 class Colour(Enum):
