@@ -12,7 +12,7 @@ help: ## what there is
 setup: ## virtual environment, pins and the Triton runtime (in the user's cache)
 	@scripts/setup
 
-demo: ## handwritten digits through the mesh: models, a vote, shares and a mirror, with one Triton killed and one frozen; GATEWAY=envoy: with Envoy in front
+demo: ## handwritten digits through the mesh, one Triton killed and one frozen; GATEWAY=envoy: with Envoy in front
 	@scripts/setup $(if $(filter envoy,$(GATEWAY)),edge)
 	@$(VENV)/python examples/digits/demo.py --gateway $(GATEWAY)
 

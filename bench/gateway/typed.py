@@ -29,7 +29,7 @@ def typed(port: int, model: str, size: int) -> Iterator[tuple[Ask, Ask]]:
         plain: Any = stack.enter_context(grpc.insecure_channel(f"{HOST}:{port}", options=OPTIONS))
         other: Any = stack.enter_context(grpc.insecure_channel(f"{HOST}:{port}", options=OPTIONS))
         database = ProtoReflectionDescriptorDatabase(other)
-        name = f"inferloom.models.{model}.v1.{model.capitalize()}"
+        name = f"inferloom.models.{model}.v1.{model.capitalize()}Service"
         method = DescriptorPool(database).FindServiceByName(name).methods_by_name["Predict"]
         message = GetMessageClass(method.input_type)()
         if model == MODEL:

@@ -13,6 +13,7 @@ from types import TracebackType
 import grpc
 
 from inferloom.cli.models import table_of_models
+from inferloom.cli.state import state_folder
 from inferloom.sdk import MeshClient
 from inferloom.v1 import mesh_pb2 as pb
 from inferloom.v1 import mesh_pb2_grpc
@@ -142,11 +143,26 @@ class DemoMesh:
             await asyncio.sleep(LOOK)
 
     async def retried(self) -> int:
-        """Retries so far, from the router's metrics."""
-        body = await asyncio.to_thread(self._metrics)
-        lines = [line for line in body.splitlines() if line.startswith("inferloom_retries_total{")]
+        """Retries so far, from the router's metrics and Envoy's."""
+        wanted = {f"http://{self._admin}/metrics": "inferloom_retries_total{"}
+        if self._gateway == "envoy":
+            wanted[f"http://{self._envoy()}/stats/prometheus?filter=upstream_rq_retry$"] = "envoy_cluster_"
+        pages = await asyncio.gather(*(asyncio.to_thread(_read, url) for url in wanted))
+        lines = [
+            line
+            for page, start in zip(pages, wanted.values(), strict=True)
+            for line in page.splitlines()
+            if line.startswith(start)
+        ]
         return round(sum(float(line.rpartition(" ")[2]) for line in lines))
 
-    def _metrics(self) -> str:
-        with urllib.request.urlopen(f"http://{self._admin}/metrics", timeout=5) as answer:
-            return str(answer.read().decode())
+    def _envoy(self) -> str:
+        """Envoy's admin port, as the edge has told its log."""
+        log = state_folder() / "logs" / self.address.replace(":", "_") / "edge.log"
+        [line, *_] = [line for line in log.read_text().splitlines() if line.startswith("ready ")]
+        return line.rpartition("admin=")[2]
+
+
+def _read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read().decode())

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from inferloom.sdk import SyncMeshClient, bytes_of
+from inferloom.sdk import SyncMeshClient
 from tests.support.up import Home, Up
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def stubs(homes: Callable[[], Home], tmp_path_factory: pytest.TempPathFactory) -
             expected = {
                 "labels": mesh.infer("digits-mlp", {"pixels": pixels})["label"].reshape(-1).tolist(),
                 "progression": mesh.infer("ridge", {"features": features})["progression"].reshape(-1).tolist(),
-                "caption": mesh.infer("vision", {"photo": bytes_of(photo)})["caption"].item().decode(),
+                "caption": mesh.infer("vision", {"photo": np.array([photo], dtype=object)})["caption"].item().decode(),
             }
         yield Stubs(up, protos, folder / "cases.json", expected)
 

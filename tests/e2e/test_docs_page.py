@@ -23,6 +23,8 @@ inputs:
       - {name: sepal_width, unit: cm, range: [0, 30]}
       - {name: petal_length, unit: cm, range: [0, 30]}
       - {name: petal_width, unit: cm, range: [0, 30]}
+outputs:
+  label: {labels: [setosa, versicolor, virginica]}
 example: {rows: [{sepal_length: 5.1, sepal_width: 3.5, petal_length: 1.4, petal_width: 0.2}]}
 """
 # React notices a value only where it is set as an input sets it.
@@ -46,13 +48,13 @@ def up(homes: Callable[[], Home]) -> Iterator[Up]:
 async def test_an_example_of_a_model_is_sent_from_the_page_by_keyboard_and_answered(up: Up, tmp_path: Path) -> None:
     async with browsing(tmp_path) as page:
         await page.open(f"http://{up.http}/docs")
-        await page.until("document.querySelector('.opblock-summary-control')")
+        await page.until("!!document.querySelector('.opblock-summary-control')")
         assert await page.run("document.querySelector('.opblock-summary-path').dataset.path") == "/v1/iris"
         await page.run("document.querySelector('.opblock-summary-control').focus()")
         await page.press("Enter", 13, "\r")
         example = await page.until("(document.querySelector('.body-param__text') || {}).value")
         assert json.loads(example)["rows"][0]["sepal_length"] == 5.1
-        await page.until("document.querySelector('button.execute')")
+        await page.until("!!document.querySelector('button.execute')")
         await page.run("document.querySelector('button.execute').focus()")
         await page.press("Enter", 13, "\r")
         status = await page.until(f"(document.querySelector('{ANSWERED}') || {{}}).innerText")
@@ -61,9 +63,10 @@ async def test_an_example_of_a_model_is_sent_from_the_page_by_keyboard_and_answe
         assert '"rows"' in told
         assert "setosa" in told
         if os.environ.get("INFERLOOM_WRITE_PICTURES"):
-            await page.run("document.querySelector('.opblock').scrollIntoView()")
+            await page.run("document.querySelector('.opblock-section-request-body').scrollIntoView()")
             await page.screenshot(PICTURE)
-        await page.run(f"{TYPE}({json.dumps(json.dumps({'rows': [{'sepal_length': 'x'}]}))})")
+        wrong = example.replace("5.1", '"x"')
+        await page.run(f"{TYPE}({json.dumps(wrong)})")
         await page.run("document.querySelector('button.execute').click()")
         await page.until(f"document.querySelector('{ANSWERED}').innerText.startsWith('400')")
         refused = await page.run("document.querySelector('.live-responses-table').innerText")

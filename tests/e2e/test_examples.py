@@ -106,7 +106,7 @@ def test_the_service_of_ten_lines_reads_a_digit(home: Home, heldout: dict[str, A
             assert (status, answer["label"]) == (200, int(label))
         status, answer = post(up, "/v1/ReadDigit", {"pixels": ["nine"]})
         assert status == 400
-        assert "pixels[0]" in answer["error"]["message"]
+        assert "pixels[0]" in answer["message"]
 
 
 def test_tabular_gives_the_offline_figures(home: Home) -> None:

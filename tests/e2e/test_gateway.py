@@ -182,7 +182,7 @@ def test_a_model_is_called_by_json_a_second_after_it_was_added(up: Up) -> None:
     assert done.status == 0, str(done)
     began = time.monotonic()
     while True:
-        status, answer = post(up, "/v1/second", {"rows": [{"X": ROW}]})
+        status, answer = post(up, "/v1/second", {"rows": [{"x": ROW}]})
         if status == 200:
             break
         assert time.monotonic() - began < 1.0, f"{status} {answer}"

@@ -115,6 +115,16 @@ async def test_hints_of_the_models_document_are_in_the_proto(typed: TypedMesh, t
     assert "repeated float measured = " in text
 
 
+async def test_hints_that_do_not_fit_are_left_aside_as_the_mesh_does(
+    typed: TypedMesh, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await typed.mesh.registry.documents.put("model", "echo", {"hints": {"inputs": {"z": {"name": "w"}}}})
+    await codegen(options(typed, tmp_path, "echo"))
+    told = "inferloom: warning: hints are left aside: hints of 'echo': there is no input 'z'; there are x\n"
+    assert told in capsys.readouterr().err
+    assert "repeated float x = " in (tmp_path / "inferloom/models/echo/v1/echo.proto").read_text()
+
+
 async def test_numbers_are_those_of_the_mesh_and_others_are_refused(typed: TypedMesh, tmp_path: Path) -> None:
     await codegen(options(typed, tmp_path, "tokens"))
     path = tmp_path / "inferloom/models/tokens/v1/tokens.lock.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -132,7 +133,8 @@ async def test_deltas_are_not_spoken(tmp_path: Path) -> None:
     async with Rig(MemoryRegistry(), tmp_path, 1) as rig:
         await rig.start_control()
         async with grpc.aio.insecure_channel(str(rig.controls[0])) as channel:
-            call = channel.stream_stream(f"/{SERVICE}/DeltaAggregatedResources")()
+            face: Any = channel
+            call = face.stream_stream(f"/{SERVICE}/DeltaAggregatedResources")()
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call.read()
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -147,7 +149,8 @@ async def test_a_node_that_says_nonsense_is_told_what_is_wrong(tmp_path: Path) -
         await rig.start_control()
         node = Node(id="odd", metadata=Struct.from_dict({"inferloom": {"access_log": "everything"}}))
         async with grpc.aio.insecure_channel(str(rig.controls[0])) as channel:
-            call = channel.stream_stream(f"/{SERVICE}/StreamAggregatedResources")()
+            face: Any = channel
+            call = face.stream_stream(f"/{SERVICE}/StreamAggregatedResources")()
             await call.write(bytes(DiscoveryRequest(type_url=CDS, node=node)))
             with pytest.raises(grpc.aio.AioRpcError, match="access_log is 'everything'") as caught:
                 await call.read()

@@ -153,6 +153,18 @@ async def test_the_router_counts_and_exposes_what_the_edge_has_split(tmp_path: P
         assert drawn.propensity == pytest.approx({arm.name: arm.part for arm in split.arms}[drawn.arm], abs=1e-15)
 
 
+async def test_a_request_that_the_edge_fails_to_read_is_the_routers(tmp_path: Path) -> None:
+    def spoilt(config: str) -> str:
+        assert '"split_spec"' in config
+        return config.replace('"split_spec"', '"lost"')
+
+    async with running_front(tmp_path, WINE, {"wine": THIRDS}, change=spoilt) as front:
+        assert await front.call(infer("wine")) == "router"
+        assert await front.call(infer("rose")) == "rose/one"
+        assert (await front.http("/v2/models/wine/infer"))[1]["who"] == "http"
+        assert "request left to the router" in front.envoy.log.read_text()
+
+
 async def test_errors_of_replicas_are_counted_by_their_code(tmp_path: Path) -> None:
     down = ["wine/one", "wine/two"]
     async with (

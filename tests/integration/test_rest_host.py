@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
 
@@ -60,6 +61,8 @@ APP = """
         async def counts(self, n: int) -> AsyncIterator[str]:
             for i in range(n):
                 yield f"number {i}"
+                if n > 1000:
+                    await asyncio.sleep(0)
             if n == 3:
                 raise RuntimeError("no more")
 
@@ -208,6 +211,15 @@ async def test_what_generates_answers_once_or_as_events(rest: Rest) -> None:
     assert events[-1] == {"error": "RuntimeError: no more"}
     single = await rest.post("/v2/models/Shop/generate_stream", {"x": [1.0]})
     assert single.body.startswith(b'data: {"model_name":"Shop"')
+
+
+async def test_a_stream_ends_where_its_caller_goes_away(rest: Rest, host: Host) -> None:
+    async with aiohttp.ClientSession() as session:
+        url = f"http://{rest.address}/v2/models/Shop.counts/generate_stream"
+        async with session.post(url, data=b'{"n": 1000000000}') as answer:
+            assert (await answer.content.readline()).startswith(b"data: ")
+            answer.close()
+    await eventually(lambda: not host._face.busy)
 
 
 async def test_a_deadline_is_kept_and_a_bound_too(rest: Rest) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from inferloom.mesh.router.router import RouterSettings
 from inferloom.mesh.split import KIND
+from inferloom.services.typed.http import HttpFace
 from tests.support.host import eventually, running_host, write_app
 from tests.support.rest import Answer, Rest, rest_mesh, rest_of, rest_port
-from tests.support.router import Mesh, Server, running_mesh
+from tests.support.router import LOOPBACK, Mesh, Server, running_mesh
 
 APP = """
     from inferloom.sdk import model, service
@@ -189,6 +190,16 @@ async def test_what_is_wanted_is_retried_elsewhere_when_a_replica_dies(tmp_path:
     assert {answer.status for answer in answers} == {200}
 
 
+async def test_what_generates_needs_a_replica_with_a_rest_port(rest: Rest, mesh: Mesh) -> None:
+    for name in "ab":
+        await mesh.say(name, http_port=0)
+    await eventually(lambda: not any(mesh.endpoint("echo", name).replica.http_port for name in "ab"))
+
+    answer = await rest.post("/v2/models/echo/generate", {"x": [1.0]})
+    assert (answer.status, answer.error) == (501, "no replica of 'echo' has an HTTP port for it")
+    assert (await rest.post("/v2/models/echo/infer", {"inputs": [X]})).status == 200
+
+
 async def test_a_deadline_ends_a_request(rest: Rest) -> None:
     inputs = [
         {"name": "seconds", "datatype": "FP32", "shape": [1, 1], "data": [2.0]},
@@ -251,25 +262,31 @@ async def test_a_token_is_needed_where_the_mesh_needs_one(mesh: Mesh) -> None:
         assert (rebound.status, "answers to localhost only" in rebound.error) == (403, True)
 
 
-async def test_large_bodies_pass_and_larger_ones_are_refused(rest: Rest) -> None:
-    array = np.zeros((1, 4 * 1024 * 1024), "<f4")
-    spec = {
-        "name": "x",
-        "datatype": "FP32",
-        "shape": list(array.shape),
-        "parameters": {"binary_data_size": array.nbytes},
-    }
+async def test_large_tensors_pass(rest: Rest) -> None:
+    array = np.zeros((1, 1024 * 1024), "<f4")
+    size = {"binary_data_size": array.nbytes}
+    spec = {"name": "x", "datatype": "FP32", "shape": list(array.shape), "parameters": size}
     wanted = [{"name": "y", "parameters": {"binary_data": True}}]
     head = json.dumps({"inputs": [spec], "outputs": wanted}).encode()
     answer = await rest.post(
         "/v2/models/echo/infer", head + array.tobytes(), Inference_Header_Content_Length=str(len(head))
     )
-    assert (answer.status, len(answer.body)) == (
-        200,
-        array.nbytes + int(answer.headers["Inference-Header-Content-Length"]),
-    )
-    over = await rest.post("/v2/models/echo/infer", b" " * (64 * 1024 * 1024 + 1))
-    assert (over.status, over.error) == (413, f"the body exceeds {64 * 1024 * 1024} bytes")
+
+    length = int(answer.headers["Inference-Header-Content-Length"])
+    assert (answer.status, len(answer.body)) == (200, array.nbytes + length)
+
+
+async def test_a_body_above_the_bound_is_refused_with_the_bound(mesh: Mesh) -> None:
+    face = HttpFace(mesh.router, max_body=1000)
+    address = await face.start(LOOPBACK)
+    try:
+        async with rest_of(str(address)) as rest:
+            answer = await rest.post("/v2/models/echo/infer", b" " * 1001)
+            assert (answer.status, answer.error) == (413, "the body exceeds 1000 bytes")
+            generated = await rest.post("/v2/models/echo/generate", b" " * 1001)
+            assert generated.status == 413
+    finally:
+        await face.close()
 
 
 async def test_tensors_that_outgrow_the_meshs_bound_are_refused(pair: tuple[Server, Server]) -> None:

@@ -96,8 +96,13 @@ class Page:
         async for message in self._socket:
             said = json.loads(message.data)
             if "id" in said:
-                assert "error" not in said, said
-                self._waiting.pop(said["id"]).set_result(said["result"])
+                future = self._waiting.pop(said["id"])
+                if future.done():  # nobody waits any more
+                    continue
+                if "error" in said:
+                    future.set_exception(AssertionError(said["error"]))
+                else:
+                    future.set_result(said["result"])
                 continue
             found = said["params"]
             match said["method"]:

@@ -16,6 +16,7 @@ from inferloom.mesh.listen import Address, free_port
 from inferloom.mesh.oip import MODEL_INFER, pb
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.registry.memory import MemoryRegistry
+from inferloom.mesh.router.methods import MethodTable
 from inferloom.mesh.xds.bootstrap import BootstrapSettings, bootstrap
 from inferloom.mesh.xds.control import ControlPlane, ControlSettings
 from inferloom.mesh.xds.discovery import RDS
@@ -37,12 +38,7 @@ class Backend:
         self.calls = 0
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         handler = grpc.unary_unary_rpc_method_handler(self._infer)
-
-        class Any_(grpc.GenericRpcHandler):  # type: ignore[type-arg]
-            def service(self, details: grpc.HandlerCallDetails) -> Any:
-                return handler if details.method == MODEL_INFER.path else None
-
-        self._server.add_generic_rpc_handlers((Any_(),))
+        self._server.add_generic_rpc_handlers((MethodTable({MODEL_INFER.path: handler}, {}),))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
 
     @property
@@ -140,7 +136,8 @@ class Rig:
         """Ask for a model: the name of who answered."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
         async with grpc.aio.insecure_channel(str(self.edge.listen), options=options) as channel:
-            ask = channel.unary_unary(MODEL_INFER.path)
+            face: Any = channel
+            ask = face.unary_unary(MODEL_INFER.path)
 
             async def call(model: str) -> str:
                 answer = await ask(pb.ModelInferRequest(model_name=model).SerializeToString(), timeout=10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from inferloom.mesh.oip import MODEL_INFER, MODEL_STREAM_INFER, pb
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.split import Split
 from inferloom.mesh.xds.edge_settings import EdgeSettings
+from inferloom.mesh.xds.exposures import PATH
 from inferloom.mesh.xds.resources import Compiler
 from tests.support.envoy import Envoy, running_envoy
 from tests.support.static_edge import static_bootstrap
@@ -113,6 +114,7 @@ async def running_front(
     services: Sequence[str] = (),
     router: str = "",
     down: Sequence[str] = (),
+    change: Callable[[str], str] = str,
     **settings: Any,
 ) -> AsyncIterator[Front]:
     """An edge on a free port.
@@ -123,6 +125,7 @@ async def running_front(
         splits: specs by model.
         services: those of the models that are services.
         router: a real router's address; "": a server that tells.
+        change: made to Envoy's configuration, as JSON.
         down: replicas ("iris/one") that are in the catalog, and nobody listens at their ports.
         settings: further ones of EdgeSettings.
     """
@@ -148,7 +151,7 @@ async def running_front(
         made = EdgeSettings(**{"listen": listen, "router": router, "http": http, **settings})
         known = {name: Split.from_json(name, spec) for name, spec in splits.items()}
         resources = Compiler(made).compile(Catalog.build(replicas), TrafficPolicy.of, known)
-        envoy = stack.enter_context(running_envoy(static_bootstrap(resources), folder))
+        envoy = stack.enter_context(running_envoy(json.loads(change(json.dumps(static_bootstrap(resources)))), folder))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(str(listen), options=OPTIONS))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Front(str(listen), envoy, channel, session, asked)
@@ -188,6 +191,8 @@ class _Everything(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             asked.append(Asked(who, path, headers, request))
             return who.encode()
 
+        if path == PATH:
+            return None  # the edge's access log: nobody asked for anything
         if path.rpartition("/")[2] in ("ModelStreamInfer", "CallStream"):
             return grpc.stream_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(unary)

@@ -21,6 +21,7 @@ from inferloom.v1 import control_pb2_grpc
 __all__ = ["run_control", "show_status", "status_table"]
 
 PATIENCE = 5.0  # seconds
+DUMPED = "Proto constraint validation failed"
 
 
 async def run_control(
@@ -133,9 +134,15 @@ def problems(status: pb.StatusResponse) -> list[str]:
         for each in edge.refused:
             what = f"model '{each.model}' ({each.type})" if each.model else f"{each.type} '{each.resource}'"
             instead = "its last good form serves" if each.serves_last else "the router answers for it"
-            lines.append(f"edge {edge.node} refuses {what}: {each.why}; {instead}")
+            lines.append(f"edge {edge.node} refuses {what}: {_short(each.why)}; {instead}")
     lines += [f"{each.kind} '{each.name}' is not in force: {each.why}" for each in status.problems]
     return lines
+
+
+def _short(why: str) -> str:
+    """On a line, less the dump of the whole message that Envoy puts before what it finds wrong with it."""
+    text = " ".join(why.split())
+    return text[max(0, text.find(DUMPED)) :][:300]
 
 
 def _many(count: int, what: str) -> str:

@@ -592,9 +592,7 @@ def codegen(
     client: Annotated[
         str, typer.Option(metavar="LANGUAGE", help="python: a package with stubs, type hints and numpy helpers too.")
     ] = "",
-    major: Annotated[
-        int | None, typer.Option(min=1, help="Of the package; 2 for what breaks the stubs of v1.")
-    ] = None,
+    major: Annotated[int | None, typer.Option(min=1, help="Of the package; 2 for what breaks the stubs of v1.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit status 1 where a file differs.")] = False,
     mesh: Mesh = None,
     token: Token = None,

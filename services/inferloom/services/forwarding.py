@@ -85,7 +85,7 @@ class Forwarder:
             endpoint = group.choose(call, clock.now(), tried)
             if endpoint in tried:
                 if not any(place(each.replica).port for each in tried):
-                    raise Unsupported(f"no replica of '{call.model}' has a port for it")
+                    raise Unsupported(f"no replica of '{call.model}' has an HTTP port for it")
                 raise NoReplica(group.explain(clock.now()))
             where = place(endpoint.replica)
             answer = await self._attempt(request, endpoint, where, silence, body) if where.port else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from inferloom.clients.aio import MeshClient
 from inferloom.clients.channel import Endpoint
 from inferloom.clients.metadata import ModelMetadata
 from inferloom.clients.transport import Transport
-from inferloom.mesh.errors import InvalidInput, ModelNotFound, Unsupported
+from inferloom.mesh.errors import ConfigError, InvalidInput, ModelNotFound, Unsupported
 from inferloom.services.answerer import Description
 from inferloom.services.proto.face import Face
 from inferloom.services.proto.hints import Hints
@@ -73,7 +74,11 @@ async def _source(transport: Transport, client: MeshClient, name: str, models: s
     hints = Hints.from_json((document or {}).get("hints") or {})
 
     def tensors(part: str, taken: frozenset[str], found: ModelMetadata = metadata) -> Face:
-        return model_face(found, hints, taken=taken, part=part)
+        try:
+            return model_face(found, hints, taken=taken, part=part)
+        except ConfigError as error:  # as the mesh does: what is written is what is served
+            print(f"inferloom: warning: hints are left aside: {error}", file=sys.stderr)
+            return model_face(found, taken=taken, part=part)
 
     return Source(name, tensors, lock)
 

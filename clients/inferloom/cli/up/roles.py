@@ -50,6 +50,9 @@ async def router_task(
     Raises:
         ConfigError: a port is in use, or the file of exposures cannot be written.
     """
+    from inferloom.services.typed.faces import Faces
+    from inferloom.services.typed.grpc_face import TypedFace
+
     tracing = from_environment("inferloom")
     stack.callback(tracing.close)
     router = Router(registry, settings=RouterSettings(max_message=role.max_message_mib * MIB), tracing=tracing)
@@ -59,7 +62,10 @@ async def router_task(
     router.exposures.add(record)
     await router.start()
     stack.push_async_callback(router.close)
-    server = RouterServer(router, ServerSettings(address=address, write_token=role.token))
+    faces = Faces(router)
+    await faces.start()
+    stack.push_async_callback(faces.close)
+    server = RouterServer(router, ServerSettings(address=address, write_token=role.token), [TypedFace(router, faces)])
     where = await server.start()
     stack.push_async_callback(server.drain, 0)
     face = Admin(
@@ -73,7 +79,7 @@ async def router_task(
     stack.push_async_callback(face.close)
     if role.http is None:
         return Where(where, str(answers), "", partial(server.drain, role.drain))
-    port = HttpPort(router, role.http, when_needed=role.http_when_needed)
+    port = HttpPort(router, role.http, when_needed=role.http_when_needed, faces=faces)
     stack.push_async_callback(port.close)
 
     async def drain() -> None:

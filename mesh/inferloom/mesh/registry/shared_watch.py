@@ -8,7 +8,7 @@ longer. On neither way is the catalog emptied: the last good one serves until th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import structlog
@@ -17,79 +17,15 @@ from inferloom.mesh.catalog import EMPTY, Catalog, Replica
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import InferloomError, RegistryUnavailable
 from inferloom.mesh.latest import Latest
-from inferloom.mesh.registry.base import Document, DocumentKey, Documents, Registration, Registry, Spec
+from inferloom.mesh.registry.base import Registration, Registry
+from inferloom.mesh.registry.shared_documents import SharedDocuments, end
 
-__all__ = ["PATIENCE", "SharedDocuments", "SharedWatch"]
+__all__ = ["PATIENCE", "SharedWatch"]
 
 PATIENCE = 1.5  # seconds without the control process after which this one watches by itself
 AGAIN = 1.0  # seconds between attempts to reach either
 
 log = structlog.get_logger(__name__)
-
-
-class SharedDocuments:
-    """Reads and writes go to the store itself; only watching is shared."""
-
-    def __init__(self, store: Documents, source: Latest[Registry | None], clock: Clock) -> None:
-        self._store = store
-        self._source = source
-        self._clock = clock
-        self._latest: Latest[Mapping[DocumentKey, Document] | None] = Latest(None)
-        self._following: asyncio.Task[None] | None = None
-
-    async def get(self, kind: str, name: str) -> Document | None:
-        return await self._store.get(kind, name)
-
-    async def put(
-        self, kind: str, name: str, spec: Spec | None, *, expected_version: int | None = None, author: str = ""
-    ) -> Document:
-        return await self._store.put(kind, name, spec, expected_version=expected_version, author=author)
-
-    async def history(self, kind: str, name: str) -> Sequence[Document]:
-        return await self._store.history(kind, name)
-
-    async def watch(self, kind: str = "") -> AsyncIterator[Mapping[DocumentKey, Document]]:
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow(), name="watch documents")
-        async for documents in self._latest.watch():
-            if documents is not None:
-                yield documents if not kind else {key: found for key, found in documents.items() if key[0] == kind}
-
-    async def close(self) -> None:
-        await _end(self._following)
-        self._following = None
-
-    async def _follow(self) -> None:
-        reading: asyncio.Task[None] | None = None
-        try:
-            async for source in self._source.watch():
-                await _end(reading)
-                reading = None
-                if source is not None:
-                    reading = asyncio.create_task(self._read(source.documents), name="watch documents of a source")
-        finally:
-            await _end(reading)
-
-    async def _read(self, documents: Documents) -> None:
-        while True:
-            try:
-                async for present in documents.watch():
-                    self._take(present)
-            except InferloomError as error:
-                log.warning("documents not watched", error=str(error))
-            except Exception as error:  # those in force must not freeze for ever because of one that is odd
-                log.error("documents not watched", exc_info=error)
-            await self._clock.sleep(AGAIN)
-
-    def _take(self, present: Mapping[DocumentKey, Document]) -> None:
-        """Unchanged documents stay the same objects, whoever tells of them."""
-        known = self._latest.value
-        if known is None:
-            self._latest.set(present)
-            return
-        merged = {key: old if (old := known.get(key)) == found else found for key, found in present.items()}
-        if len(merged) != len(known) or any(known.get(key) is not found for key, found in merged.items()):
-            self._latest.set(merged)
 
 
 class SharedWatch:
@@ -169,7 +105,7 @@ class SharedWatch:
     async def close(self) -> None:
         await self.documents.close()
         for task in self._tasks:
-            await _end(task)
+            await end(task)
         self._tasks.clear()
         await self._own.close()
 
@@ -218,7 +154,7 @@ class SharedWatch:
                     await self._fresh.wait()
                     log.info("the control process is back")
                 finally:
-                    await _end(following)
+                    await end(following)
             except InferloomError as error:
                 if not self._known.is_set():
                     self._refused = error
@@ -233,10 +169,10 @@ class SharedWatch:
         sleeping = asyncio.create_task(self._clock.sleep(seconds))
         try:
             await asyncio.wait({waiting, sleeping}, return_when=asyncio.FIRST_COMPLETED)
-            return self._fresh.is_set()
+            return waiting.done()  # even if it has gone again by now: its absence is measured anew
         finally:
-            await _end(waiting)
-            await _end(sleeping)
+            await end(waiting)
+            await end(sleeping)
 
     async def _follow(self, registry: Registry) -> None:
         async for catalog in registry.watch():
@@ -251,9 +187,3 @@ class SharedWatch:
             merged = replace(before, fresh=catalog.fresh)  # an empty one is an answer too
         self._latest.set(merged)
         self._known.set()
-
-
-async def _end(task: asyncio.Task[None] | asyncio.Task[bool] | None) -> None:
-    if task is not None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
     Cluster,
@@ -38,12 +39,14 @@ from inferloom.mesh.catalog import Replica
 from inferloom.mesh.listen import parse_address
 from inferloom.mesh.policy import Balancing, TrafficPolicy
 from inferloom.mesh.xds.breaking import NO_BOUND, circuit_breakers, outlier_detection
+from inferloom.mesh.xds.encoding import field
 from inferloom.mesh.xds.endpoints import assignment
 from inferloom.mesh.xds.messages import ADS, duration, is_address, packed, percent, socket
 
 __all__ = ["fixed_cluster", "replicas_cluster"]
 
 MIB = 1 << 20
+NAME = 1  # number of Cluster.name
 CONNECT = 1.0  # seconds
 SLOW_LEAST = 0.1  # of a new replica's weight, at the start of its slow start
 IDLE = 55.0  # seconds: REST connections are given up before a server with a usual 60 s does
@@ -52,26 +55,34 @@ OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 def replicas_cluster(
     name: str, replicas: Sequence[Replica], policy: TrafficPolicy, *, rest: bool, zone: str
-) -> tuple[Cluster, ClusterLoadAssignment | None]:
-    """A cluster of a model's usable replicas, and its endpoints.
+) -> tuple[bytes, bytes | None]:
+    """A cluster of a model's usable replicas, and its ClusterLoadAssignment, encoded.
 
     Endpoints come over EDS, which takes IP addresses only; where one is a host's name the cluster resolves it itself, and
     the second value is None.
     """
     endpoints = assignment(name, replicas, rest=rest, locality=policy.locality, zone=zone)
-    named = not all(is_address(replica.host) for replica in replicas)
-    cluster = _cluster(name, rest=rest)
+    encoded = field(NAME, name.encode()) + _rules(policy, rest)
+    if all(is_address(replica.host) for replica in replicas):
+        return encoded + _eds(), bytes(endpoints)
+    own = Cluster(type=ClusterDiscoveryType.STRICT_DNS, load_assignment=endpoints)
+    return encoded + bytes(own), None
+
+
+@lru_cache(maxsize=1)
+def _eds() -> bytes:
+    return bytes(Cluster(type=ClusterDiscoveryType.EDS, eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS)))
+
+
+@lru_cache(maxsize=1024)
+def _rules(policy: TrafficPolicy, rest: bool) -> bytes:
+    """All of an encoded Cluster that does not depend on the model."""
+    cluster = _cluster("", rest=rest)
     cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=percent(0))  # none to those that are out
     cluster.outlier_detection = outlier_detection(policy.health)
     cluster.circuit_breakers = circuit_breakers(policy.concurrency, policy.retry)
     _balance(cluster, policy)
-    if named:
-        cluster.type = ClusterDiscoveryType.STRICT_DNS
-        cluster.load_assignment = endpoints
-        return cluster, None
-    cluster.type = ClusterDiscoveryType.EDS
-    cluster.eds_cluster_config = ClusterEdsClusterConfig(eds_config=ADS)
-    return cluster, endpoints
+    return bytes(cluster)
 
 
 def fixed_cluster(name: str, address: str, *, rest: bool) -> Cluster:

@@ -41,6 +41,7 @@ __all__ = [
 
 OFF = timedelta()  # a time-out of 0: none
 SHORTEST = 0.001  # seconds: Envoy counts in milliseconds, and refuses 0 where a time must be above it
+LONGEST = timedelta(seconds=315_576_000_000)  # of google.protobuf.Duration
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
 
 
@@ -59,11 +60,11 @@ def struct(values: Mapping[str, Any]) -> Struct:
 
 
 def duration(seconds: float) -> timedelta:
-    """At least a millisecond. What no timedelta holds becomes the longest there is, which Envoy refuses by itself."""
+    """At least a millisecond. What no message holds becomes the longest that one does, which Envoy refuses by itself."""
     try:
-        return timedelta(seconds=max(seconds, SHORTEST))
+        return min(timedelta(seconds=max(seconds, SHORTEST)), LONGEST)
     except OverflowError:
-        return timedelta.max
+        return LONGEST
 
 
 def percent(share: float) -> Percent:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from inferloom.mesh.catalog import Model, Replica
+from inferloom.mesh.catalog import Model
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.split import Split
 from inferloom.mesh.xds.clusters import replicas_cluster
@@ -53,15 +53,8 @@ def compile_model(
             (rest_cluster(model.name, version), with_rest, True),
         ):
             if members:
-                clusters[name], assigned = _cluster(name, members, policy, rest, zone)
+                clusters[name], assigned = replicas_cluster(name, members, policy, rest=rest, zone=zone)
                 if assigned is not None:
                     endpoints[name] = assigned
     host = virtual_host(model.name, model.kind, serving, policy, metadata(serving, model.name, spec), body_limit)
-    return ModelResources(clusters, endpoints, bytes(host))
-
-
-def _cluster(
-    name: str, replicas: Sequence[Replica], policy: TrafficPolicy, rest: bool, zone: str
-) -> tuple[bytes, bytes | None]:
-    cluster, assigned = replicas_cluster(name, replicas, policy, rest=rest, zone=zone)
-    return bytes(cluster), None if assigned is None else bytes(assigned)
+    return ModelResources(clusters, endpoints, host)

@@ -1,6 +1,6 @@
 """From catalog, policies and splits to the resources of an edge: a pure function with a memory.
 
-Encoding costs about a millisecond for a model, so what was encoded is kept while the model, its policy and its split are the
+Encoding costs milliseconds for a model, so what was encoded is kept while the model, its policy and its split are the
 same objects, and the one RouteConfiguration is put together from the bytes of its virtual hosts.
 """
 

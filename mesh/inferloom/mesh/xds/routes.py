@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from envoy_data_plane.envoy.config.core.v3 import Metadata
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -19,7 +20,6 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteActionHashPolicyHeader,
     RouteActionMaxStreamDuration,
     RouteMatch,
-    VirtualHost,
 )
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher
 
@@ -27,6 +27,7 @@ from inferloom.mesh.catalog import Kind
 from inferloom.mesh.oip import CALL, MODEL_INFER, MODEL_STREAM_INFER, TYPED
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.xds.default_routes import default_routes
+from inferloom.mesh.xds.encoding import field
 from inferloom.mesh.xds.messages import OFF, duration, header_is
 from inferloom.mesh.xds.retries import again, unbegun
 from inferloom.mesh.xds.serving import Serving
@@ -34,6 +35,10 @@ from inferloom.mesh.xds.types import MODEL_HEADER, VERSION_HEADER, model_cluster
 
 __all__ = ["virtual_host"]
 
+# Numbers of fields.
+HOST_NAME, HOST_DOMAINS, HOST_ROUTES = 1, 2, 3  # of VirtualHost
+MATCH, ACTION, METADATA = 1, 2, 4  # of Route
+CLUSTER = 1  # of RouteAction
 CALL_STREAM = f"/{TYPED}/CallStream"
 MODEL_PATH = r"/v2/models/[^/]+(/versions/[^/]+)?"
 REST_UNARY = MODEL_PATH + "/(infer|generate)"
@@ -66,15 +71,16 @@ _REST = (_Form(pattern=REST_UNARY, rest=True), _Form(pattern=REST_STREAM, rest=T
 
 def virtual_host(
     name: str, kind: Kind, serving: Serving, policy: TrafficPolicy, metadata: Metadata, body_limit: int
-) -> VirtualHost:
-    """The virtual host of a model.
+) -> bytes:
+    """The virtual host of a model, encoded.
 
     Args:
         metadata: for the Lua filter.
         body_limit: bytes that may be held of a request: the largest that is read for its name, and that can be retried.
     """
     forms = _TENSORS + (_TYPED if kind is not Kind.MODEL else ()) + _REST
-    routes = []
+    said = field(METADATA, bytes(metadata))
+    parts = [field(HOST_NAME, name.encode()), field(HOST_DOMAINS, name.encode())]
     for form in forms:
         for version in (*_own(serving, form), ""):
             replicas = serving.with_version(version) if version else serving.replicas
@@ -84,11 +90,20 @@ def virtual_host(
             if version:
                 headers.append(header_is(VERSION_HEADER, version))
             cluster = rest_cluster(name, version) if form.rest else model_cluster(name, version)
-            route = Route(match=form.match(headers), route=_action(cluster, form, policy))
-            route.metadata = None if version else metadata
-            route.request_body_buffer_limit = body_limit
-            routes.append(route)
-    return VirtualHost(name=name, domains=[name], routes=[*routes, *default_routes(body_limit)])
+            match = field(MATCH, bytes(form.match(headers)))
+            action = field(ACTION, field(CLUSTER, cluster.encode()) + _rules(form, policy))
+            parts.append(field(HOST_ROUTES, match + action + _limit(body_limit) + (b"" if version else said)))
+    return b"".join((*parts, _default(body_limit)))
+
+
+@lru_cache(maxsize=8)
+def _limit(body_limit: int) -> bytes:
+    return bytes(Route(request_body_buffer_limit=body_limit))
+
+
+@lru_cache(maxsize=8)
+def _default(body_limit: int) -> bytes:
+    return b"".join(field(HOST_ROUTES, bytes(route)) for route in default_routes(body_limit))
 
 
 def _own(serving: Serving, form: _Form) -> Iterator[str]:
@@ -96,8 +111,10 @@ def _own(serving: Serving, form: _Form) -> Iterator[str]:
         yield from sorted(serving.own)
 
 
-def _action(cluster: str, form: _Form, policy: TrafficPolicy) -> RouteAction:
-    action = RouteAction(cluster=cluster, timeout=OFF)
+@lru_cache(maxsize=1024)
+def _rules(form: _Form, policy: TrafficPolicy) -> bytes:
+    """The encoded RouteAction less its cluster."""
+    action = RouteAction(timeout=OFF)
     if form.stream:
         # Its idle time alone; a caller that sets grpc-timeout bounds it, uncut.
         action.max_stream_duration = RouteActionMaxStreamDuration(max_stream_duration=OFF, grpc_timeout_header_max=OFF)
@@ -113,7 +130,7 @@ def _action(cluster: str, form: _Form, policy: TrafficPolicy) -> RouteAction:
     if policy.affinity:
         header = RouteActionHashPolicyHeader(header_name=policy.affinity)
         action.hash_policy = [RouteActionHashPolicy(header=header)]
-    return action
+    return bytes(action)
 
 
 def _per_try(retries: RetryPolicy | None, policy: TrafficPolicy) -> RetryPolicy | None:

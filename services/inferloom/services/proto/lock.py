@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inferloom.mesh.errors import InvalidInput
-from inferloom.services.proto.face import Face, Field, Reserved
+from inferloom.services.proto.face import INPUT_ROW, ROWS, Face, Field, Reserved
 
 __all__ = ["KIND", "Incompatible", "Lock", "numbered"]
 
@@ -161,7 +161,8 @@ def _check_methods(face: Face, known: Lock) -> None:
         if method not in {each.name for each in face.methods}:
             has = " and ".join(each.name for each in face.methods)
             raise _refused(face, f"{method} is gone: it now has {has}")
-    had_rows = "rows" in known.scopes.get(face.predict.request, Scope()).present
+    rows = known.scopes.get(face.predict.request, Scope()).present.get(ROWS)
+    had_rows = rows is not None and rows[1] == f"repeated {INPUT_ROW}"  # a tensor may be called rows, too
     if face.rows != had_rows and known.scopes and not face.typed:
         raise _refused(face, "it has a batch dimension now" if face.rows else "it has no batch dimension any more")
 

@@ -28,7 +28,7 @@ _OTHERS = (
 _IN_FIELDS = _PYTHON | {"constructor", "prototype"}
 _IN_PACKAGES = _PYTHON | frozenset(f"{_PROTO} {_OTHERS}".split())
 _OUTSIDE = re.compile(r"[^a-z0-9]+")
-_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")  # as buf takes words apart
 
 
 def snake(text: str) -> str:

@@ -58,6 +58,8 @@ async def _all(answers: Any, request: web.Request) -> web.StreamResponse:
             await response.write(_event(answer))
     except InferloomError as error:
         await response.write(b"data: " + error_json(error) + b"\n\n")
+    except ConnectionError:  # the caller went away
+        return response
     await response.write_eof()
     return response
 

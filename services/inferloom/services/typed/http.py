@@ -1,4 +1,4 @@
-"""JSON over HTTP for everything in the catalog: POST /v1/NAME[:METHOD], GET /openapi.json, GET /docs.
+"""JSON over HTTP for everything in the catalog: POST and GET /v1/NAME[:METHOD], GET /openapi.json, GET /docs.
 
 Bodies for services and pipelines pass as they came: whoever runs one knows its types, so JSON is read and written there.
 A Triton knows tensors only, so JSON for models is read here. Both go behind the same router, replicas and retries as any
@@ -31,6 +31,7 @@ from inferloom.services.typed.http_headers import metadata_of, response_headers,
 from inferloom.services.typed.http_models import answer_model, read_model, stream_model
 from inferloom.services.typed.openapi import document
 from inferloom.services.typed.operations import operations
+from inferloom.services.typed.telling import telling
 from inferloom.v1 import typed_pb2
 
 __all__ = ["HttpFace", "Mount"]
@@ -91,6 +92,7 @@ class HttpFace:
         RouterRest(self._router, self._max_body).add_to(app, self._guard.let_in)
         app.router.add_get("/", self._get_root)
         app.router.add_post("/v1/{target}", self._post_call)
+        app.router.add_get("/v1/{target}", self._get_described)
         app.router.add_get("/openapi.json", self._get_openapi)
         page.add_to(app)
         app.router.add_route(ANY, "/{name}", self._slash)
@@ -132,6 +134,12 @@ class HttpFace:
 
     async def _get_openapi(self, request: web.Request) -> web.Response:
         return web.json_response(document(*await operations(self._faces)))
+
+    async def _get_described(self, request: web.Request) -> web.Response:
+        """What Describe answers over gRPC."""
+        name = await self._target(request.match_info["target"])
+        served = await self._faces.of(name)
+        return web.json_response(telling(served, self._router.pool.catalog.models[name].versions))
 
     async def _post_call(self, request: web.Request) -> web.StreamResponse:
         router, began = self._router, self._router.clock.now()
@@ -209,7 +217,7 @@ class HttpFace:
     def _mount(self, request: web.Request) -> Mount:
         name = request.match_info["name"]
         if name == "v1":
-            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+            raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD", "POST"])
         model = self._router.pool.catalog.models.get(name)
         mount = self._mounts.get(name) or self._mounts.get(ANY)
         served = model is not None and model.kind is Kind.SERVICE and any(r.app_port > 0 for r in model.replicas)
@@ -244,7 +252,7 @@ def _not_here(request: web.Request, error: web.HTTPException) -> web.Response:
         response = error_response(InvalidInput(f"{what}: takes {allowed}"))
         response.headers["Allow"] = allowed
     else:
-        text = f"{what}: {error.reason}; there are POST /v1/NAME[:METHOD], GET /openapi.json and GET /docs"
+        text = f"{what}: {error.reason}; there are POST and GET /v1/NAME[:METHOD], GET /openapi.json and GET /docs"
         response = error_response(InvalidInput(text))
     response.set_status(error.status)
     return response

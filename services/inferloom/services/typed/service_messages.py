@@ -9,9 +9,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Value
 from grpc import StatusCode
 from pydantic_core import from_json, to_json
 
@@ -123,7 +121,7 @@ class ServiceMessages:
         if field.type in self._messages:
             return self._fields(value, self._messages[field.type])
         if field.type == VALUE:
-            return ParseDict(value, Value()) if value is not None else Value(null_value=0)  # type: ignore[arg-type]
+            return _struct_fields(value)
         if field.type in self._labels:
             return {label: number for number, label in self._labels[field.type].items()}.get(value, 0)
         if field.type in ("float", "double") and isinstance(value, str):
@@ -133,6 +131,21 @@ class ServiceMessages:
         if isinstance(value, dict):
             return base64.b64decode(value[BASE64])
         return value.encode() if field.coding is Coding.TAGGED else base64.b64decode(value)
+
+
+def _struct_fields(value: Any) -> dict[str, Any]:
+    """What the class of google.protobuf.Value takes: any pool has a class of its own."""
+    if value is None:
+        return {"null_value": 0}
+    if isinstance(value, bool):
+        return {"bool_value": value}
+    if isinstance(value, (int, float)):
+        return {"number_value": value}
+    if isinstance(value, str):
+        return {"string_value": value}
+    if isinstance(value, list):
+        return {"list_value": {"values": [_struct_fields(each) for each in value]}}
+    return {"struct_value": {"fields": {key: _struct_fields(each) for key, each in value.items()}}}
 
 
 def _struct(value: Any) -> Any:

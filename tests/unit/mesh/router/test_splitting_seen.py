@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from inferloom.mesh.splits.exposure import Exposure
 from tests.unit.mesh.router.split_fakes import SplitMesh
 
 
-def seen(**fields: object) -> Exposure:
+def seen(**fields: Any) -> Exposure:
     told = Exposure("iris", "00ff00ff00ff00ff", "1", "1", 0.5, False, 7.0, "id", (), "OK", 0.02)
     return told._replace(**fields)
 

@@ -63,6 +63,11 @@ def test_a_batch_dimension_that_comes_or_goes_is_refused() -> None:
         numbered(face_of(A), lock)
 
 
+def test_a_tensor_called_rows_is_no_batch_dimension() -> None:
+    face, lock = numbered(face_of(replace(A, name="rows")))
+    assert numbered(face_of(replace(A, name="rows")), lock) == (face, lock)
+
+
 def test_a_method_that_is_gone_is_refused() -> None:
     _, lock = numbered(face_of(A))
     streams = model_face(ModelMetadata("m", ("1",), "", (A,), (), 0, True))

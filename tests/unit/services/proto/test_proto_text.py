@@ -117,7 +117,7 @@ def test_the_proto_of_a_model_with_hints_reads_like_this() -> None:
     assert face.file == "inferloom/models/iris/v1/iris.proto"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(models())
 def test_protoc_makes_the_descriptor_of_any_model_out_of_its_text(model: tuple[ModelMetadata, Hints]) -> None:
     face, lock = numbered(model_face(*model))
@@ -126,7 +126,7 @@ def test_protoc_makes_the_descriptor_of_any_model_out_of_its_text(model: tuple[M
     assert (again, same) == (face, lock)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(REQUESTS, RESPONSES)
 def test_protoc_makes_the_descriptor_of_any_service_out_of_its_text(request: dict, response: dict) -> None:  # type: ignore[type-arg]
     described = Description("What it\ndoes.", request, response, streams=bool(response.get("type") == "array"))

@@ -7,7 +7,7 @@ local MODEL, VERSION, FACE, ARM = settings.model, settings.version, settings.fac
 local M = {}
 
 -- Gives the request to the router process after all.
-local function release(h, headers)
+function M.release(h, headers)
   headers:replace(MODEL, "-")
   headers:replace(FACE, "-")
   h:clearRouteCache()
@@ -43,7 +43,7 @@ local function route(h, headers, request)
   if version ~= "" then
     local versions = metadata:get("versions")
     local own = versions and versions[version]
-    if own == nil then return release(h, headers) end
+    if own == nil then return M.release(h, headers) end
     if own == "@" then
       headers:replace(VERSION, version)
       h:clearRouteCache()
@@ -53,7 +53,7 @@ local function route(h, headers, request)
   local split_id, default = metadata:get("split"), metadata:get("default")
   if split_id == nil and default == nil then return true end
   local large = metadata:get("large")
-  if request.stream or (request.size and large and request.size > large) then return release(h, headers) end
+  if request.stream or (request.size and large and request.size > large) then return M.release(h, headers) end
   if split_id == nil then
     if metadata:get("versions")[default] == "@" then
       headers:replace(VERSION, default)
@@ -62,7 +62,7 @@ local function route(h, headers, request)
     return true, nil, default
   end
   local known = split.table(split_id, h, metadata)
-  if known.by:sub(-4) == "-bin" then return release(h, headers) end -- the router decodes the value first
+  if known.by:sub(-4) == "-bin" then return M.release(h, headers) end -- the router decodes the value first
   local unit = nil
   if known.by ~= "" then unit = headers:getAtIndex(known.by, 0) end
   local arm, point, override = split.assign(known, unit)

@@ -1,4 +1,5 @@
--- Where each request begins.
+-- Where each request begins. Should anything here fail, the router process answers, which checks everything itself: a request
+-- that was understood by half must not reach a replica.
 
 local function is_grpc(kind)
   if kind == nil or kind:sub(1, 16) ~= "application/grpc" then return false end
@@ -6,7 +7,7 @@ local function is_grpc(kind)
   return behind == "" or behind == "+" or behind == ";"
 end
 
-return function(h)
+local function decide(h)
   local headers = h:headers()
   local path = headers:get(":path") or ""
   if not is_grpc(headers:get("content-type")) then
@@ -19,4 +20,11 @@ return function(h)
     if reason then return answers.grpc(h, "7", reason) end
   end
   return grpc(h, headers, path)
+end
+
+return function(h)
+  local fine, problem = pcall(decide, h)
+  if fine then return end
+  h:logErr("request left to the router: " .. tostring(problem))
+  aim.release(h, h:headers())
 end

@@ -34,7 +34,8 @@ local function read(spec)
   return { salt = spec.salt, by = spec.by or "", starts = starts, owners = owners, testers = testers }
 end
 
--- The table of a split, read once for each worker: from the virtual host's metadata, for the route's is copied by every request.
+-- The table of a split, read once for each worker: from the virtual host's metadata where it is there, else from the route's,
+-- which every request copies.
 function M.table(id, h, metadata)
   local known = tables[id]
   if known == nil then
