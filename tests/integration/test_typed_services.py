@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Value
 from grpc import StatusCode
 
 from inferloom.mesh.registry.memory import MemoryRegistry
@@ -82,12 +83,14 @@ async def test_a_service_is_called_with_messages_and_answers_with_one(typed: Typ
     request = look.PredictRequest(png=b"\x00\xff", boxes=[{"left": 0.5, "label": "a"}, {"left": 1}], most=2)
     request.extra.struct_value.update({"a": [1, 2.5, None]})
     answer = await look.Predict(request)
+    extra = Value.FromString(answer.extra.SerializeToString())
+    assert MessageToDict(extra) == {"a": [1.0, 2.5, None]}
+    answer.ClearField("extra")
     assert MessageToDict(answer) == {
         "size": "2",
         "boxes": [{"left": 0.5, "label": "a"}, {"left": 1.0}],
         "counts": {"boxes": "2"},
         "raw": "AP8=",
-        "extra": {"a": [1.0, 2.5, None]},
     }
     told = await look.Describe(look.DescribeRequest())
     assert (told.name, told.description) == ("Look", "Looks at a picture.")

@@ -5,6 +5,9 @@ break): clusters, old and new together, and their endpoints; listeners; routes; 
 step waits for the client's verdict on the one before, but not for ever. What comes meanwhile replaces what still waits.
 Clusters and endpoints are one step: Envoy says that it has taken a cluster once it has its endpoints.
 
+A client that comes back from another stream with other clusters than it shall have is told of routes first: of those whose
+clusters it has, as its asking after endpoints shows. So what is gone meanwhile is no longer named when it is taken away.
+
 https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol has the rules; cases are those of grpc-go's xdsclient.
 """
 
@@ -14,12 +17,15 @@ from collections.abc import Callable, Iterator
 
 from inferloom.mesh.xds.discovery import CDS, EDS, LDS, RDS, Ask, Node, Push
 from inferloom.mesh.xds.subscription import Subscription
-from inferloom.mesh.xds.target import Target, Units, assemble, model_of, owner
+from inferloom.mesh.xds.target import Target, Units, assemble, digest, model_of, owner
 
 __all__ = ["PATIENCE", "Session"]
 
 PATIENCE = 5.0  # seconds that a step waits for the client
-STEPS = (CDS, EDS, LDS, RDS, CDS)
+BRIEF = 0.5  # seconds that one who comes back has for asking after all it has; Envoy asks at once
+STEPS = (RDS, CDS, EDS, LDS, RDS, CDS)
+BACK, CLUSTERS, ENDPOINTS, LISTENERS, ROUTES = range(5)
+BEGIN = {CDS: BACK, EDS: ENDPOINTS, LDS: LISTENERS, RDS: ROUTES}
 LAST = len(STEPS) - 1
 IDLE = len(STEPS)
 Told = Callable[[str, str, list[str]], None]  # type, text, the units that are to blame, if known
@@ -41,6 +47,7 @@ class Session:
         self._refused = refused
         self._patience = patience
         self._step = IDLE
+        self._brief = False  # one who came back has not asked after all in time
         self._entered = 0.0  # when the present step began
         self._nonces = 0
         self._unasked: set[str] = set()  # clusters whose endpoints the client was given time to ask for, and did not
@@ -56,7 +63,9 @@ class Session:
         """When `tick` has something to do; None: not by time alone."""
         if self._step == IDLE:
             return None
-        return min((each.since for each in self._pending()), default=self._entered) + self._patience
+        if pending := self._pending():
+            return min(each.since for each in pending) + self._patience
+        return self._entered + (BRIEF if self._step == BACK else self._patience)
 
     def quarantined(self) -> Iterator[tuple[str, str, str]]:
         """(type, unit, why) of what the client does not take."""
@@ -96,14 +105,16 @@ class Session:
         if pending := self._pending():
             for each in pending:
                 each.late = now >= each.since + self._patience
+        elif self._step == BACK:
+            self._brief = True
         else:
             self._unasked.update(self._awaited())
         return self._advance(now)
 
     def _back_to(self, kind: str, now: float) -> None:
         """Something new is asked for: go through the steps from there on."""
-        if kind in STEPS and self.target is not None:
-            self._enter(min(self._step, STEPS.index(kind)), now)
+        if kind in BEGIN and self.target is not None and BEGIN[kind] < self._step:
+            self._enter(BEGIN[kind], now)
 
     def _enter(self, step: int, now: float) -> None:
         self._step, self._entered = step, now
@@ -112,8 +123,8 @@ class Session:
         if error:
             guilty = subscription.refuse(error)
             self._refused(subscription.kind, error, guilty)
-            if subscription.kind == CDS and self._step == STEPS.index(EDS):
-                self._step = 0  # the rest of them, before what comes next
+            if subscription.kind == CDS and self._step == ENDPOINTS:
+                self._step = CLUSTERS  # the rest of them, before what comes next
         else:
             new = subscription.taken()
             if subscription.kind == RDS:
@@ -134,8 +145,8 @@ class Session:
                 for kind, subscription in self.subscriptions.items():
                     subscription.forget_groups()
                     subscription.forgive(self.target.units.get(kind, {}))
-                self._enter(0, now)
-            push = self._speak(STEPS[self._step], now)
+                self._enter(BACK, now)
+            push = self._speak(STEPS[self._step], now) if self._step != BACK or self._returning() else None
             if push is not None:
                 said.append(push)
             elif self._blocked():
@@ -163,12 +174,22 @@ class Session:
 
     def _pending(self) -> list[Subscription]:
         """Those whose verdict the present step waits for."""
-        kinds = {0: (), 1: (CDS, EDS)}.get(self._step, STEPS[self._step : self._step + 1])
+        kinds = {CLUSTERS: (), ENDPOINTS: (CDS, EDS)}.get(self._step, STEPS[self._step : self._step + 1])
         found = [self.subscriptions[kind] for kind in kinds if kind in self.subscriptions]
         return [each for each in found if each.waiting and not each.late]
 
     def _blocked(self) -> bool:
-        return bool(self._pending()) or (STEPS[self._step] == EDS and bool(self._awaited()))
+        if self._step == BACK and not self._brief and self._returning() and not {EDS, RDS} <= self.subscriptions.keys():
+            return True
+        return bool(self._pending()) or (self._step == ENDPOINTS and bool(self._awaited()))
+
+    def _returning(self) -> bool:
+        """Whether the client has other clusters than it shall have, from an earlier stream."""
+        assert self.target is not None
+        clusters = self.subscriptions.get(CDS)
+        if clusters is None or clusters.known or clusters.waiting or not clusters.claimed:
+            return False
+        return digest(clusters.acceptable(self.target.units[CDS])) != clusters.claimed
 
     def _awaited(self) -> set[str]:
         """Clusters that the client has and whose endpoints it has not asked for yet."""
@@ -206,7 +227,11 @@ class Session:
         if clusters is None:
             return want
         assert self.target is not None
-        known = clusters.have.keys() - self._empty()
+        endpoints = self.subscriptions.get(EDS)
+        if self._step == BACK:
+            known = set(endpoints.asked) if endpoints is not None else set()
+        else:
+            known = clusters.have.keys() - self._empty()
         for unit, data in list(want.items()):
             old = routes.have.get(unit)
             needed = self.target.clusters_of.get(model_of(unit), frozenset()) if "/" in unit else frozenset()

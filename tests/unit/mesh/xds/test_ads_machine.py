@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
         self.envoy = Envoy()
         self.session = Session()
         self.snapshot: Snapshot = {}
-        self.lost = False  # what the client holds is not known for sure: of another stream, or its verdict is missing
+        self.lost = False  # a verdict was not waited for
         self.to_envoy: list[Push] = []
         self.to_server: list[Ask] = []
 
@@ -145,7 +145,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def reconnects(self) -> None:
-        self.session, self.to_envoy, self.lost = Session(), [], True
+        self.session, self.to_envoy = Session(), []
         self.offer(self.snapshot)
         self.to_server = self.envoy.first()
 

@@ -103,14 +103,14 @@ def request_of(face: Face, given: Mapping[str, Array]) -> bytes:
     return ModelJson(answers).write(given)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases())
 def test_what_was_sent_as_json_is_what_numpy_has(case: tuple[Face, dict[str, Array]]) -> None:
     face, given = case
     same(ModelJson(face).read(request_of(face, given)), given)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases())
 def test_what_was_sent_as_messages_is_what_numpy_has_by_columns_or_one_by_one(
     case: tuple[Face, dict[str, Array]],
@@ -123,7 +123,7 @@ def test_what_was_sent_as_messages_is_what_numpy_has_by_columns_or_one_by_one(
         same(messages(face, large).read(request.SerializeToString()), given)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases())
 def test_answers_by_columns_and_one_by_one_are_the_same_message_and_the_same_json(
     case: tuple[Face, dict[str, Array]],
