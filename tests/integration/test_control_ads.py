@@ -87,6 +87,25 @@ async def test_what_changed_while_nobody_was_connected_is_taken_up(tmp_path: Pat
         assert await call("rose") == "router"
 
 
+async def test_a_model_that_went_while_nobody_was_connected_costs_no_request(tmp_path: Path) -> None:
+    async with running_control(tmp_path, models=("iris",)) as rig, rig.caller() as call:
+
+        async def send(number: int) -> None:
+            assert await call("rose") in ("one", "router")
+
+        for _ in range(3):
+            replica = await rig.join("rose")
+            await until(lambda: "rose" in rig.served())
+            async with Load(send, 8) as load:
+                await load.until(lambda: load.answered > 20)
+                await rig.stop_control()
+                await replica.deregister()
+                await rig.start_control()
+                await rig.connected()
+                assert await call("rose") == "router"
+            assert load.failures == []
+
+
 async def test_a_control_plane_replaced_by_another_under_load_costs_no_request(tmp_path: Path) -> None:
     async with running_control(tmp_path, models=("iris",), controls=2) as rig, rig.caller() as call:
 

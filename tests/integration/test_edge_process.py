@@ -56,6 +56,12 @@ async def test_what_it_is_told_wrong_is_said_in_one_line(tmp_path: Path) -> None
         ("--listen", "nowhere", "--control", NOWHERE): "--listen: 'nowhere' is no HOST:PORT",
         ("--listen", "127.0.0.1:0", "--control", ","): "--control: name at least one control plane",
         (*anywhere, "--admin", "0.0.0.0:0"): "--admin: 0.0.0.0:",
+        (
+            "--listen",
+            "no.such.host.invalid:0",
+            "--control",
+            NOWHERE,
+        ): "--listen: no.such.host.invalid has no IPv4 address",
         (*anywhere, "--access-log", "some"): "access_log is 'some'",
         (*anywhere, "--tls-cert", absent): "--tls-cert and --tls-key belong together",
         (*anywhere, "--tls-cert", absent, "--tls-key", absent): f"--tls-cert: {absent} cannot be read",
@@ -101,20 +107,16 @@ async def test_a_request_in_flight_is_answered_while_it_drains_and_its_port_clos
         assert code is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_an_idle_edge_ends_at_once(pair: Pair) -> None:
-    async with chain(pair) as (_, gateway):
+async def test_an_idle_edge_ends_at_once_and_one_whose_envoy_dies_says_so(pair: Pair) -> None:
+    async with chain(pair, edges=2) as (_, gateway):
+        idle, hurt = gateway.edges
         began = time.monotonic()
-        assert await gateway.edge.stop() == 0
+        assert await idle.stop() == 0
         assert time.monotonic() - began < 4
-
-
-async def test_an_envoy_that_dies_ends_it_with_one_line(pair: Pair) -> None:
-    async with chain(pair) as (_, gateway):
-        edge = gateway.edge
-        edge.envoy().kill()
-        assert edge.child is not None
-        assert await asyncio.wait_for(edge.child.wait(), 10) == 1
-        assert edge.output.splitlines()[-1] == "inferloom: Envoy was ended by SIGKILL"
+        hurt.envoy().kill()
+        assert hurt.child is not None
+        assert await asyncio.wait_for(hurt.child.wait(), 10) == 1
+        assert hurt.output.splitlines()[-1] == "inferloom: Envoy was ended by SIGKILL"
 
 
 async def test_a_rolling_restart_of_two_edges_fails_no_request(pair: Pair) -> None:
@@ -164,6 +166,12 @@ async def test_tls_and_a_token_are_asked_for_as_by_the_router(pair: Pair, tmp_pa
         async with stub(gateway.address) as plain:
             code, _ = await outcome_of(plain.ServerLive(pb.ServerLiveRequest(), timeout=5))
             assert code is grpc.StatusCode.UNAVAILABLE
+        key.write_text("no key")
+        status, line = await refused(
+            *("--listen", "127.0.0.1:0", "--control", gateway.control.address),
+            *("--tls-cert", str(cert), "--tls-key", str(key)),
+        )
+        assert (status, line.partition(": Failed")[0]) == (2, "inferloom: Envoy refuses its listener")
         context = ssl.create_default_context()
         authority.configure_trust(context)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:

@@ -177,9 +177,7 @@ async def serving(**options: Any) -> AsyncIterator[Served]:
 
 
 def _replica(name: str, port: int, kind: Kind = Kind.SERVICE, app_port: int = 0) -> Replica:
-    return Replica(
-        name, "r1", "127.0.0.1", port, versions=("1",), kind=kind, repeat=Repeat.UNBEGUN, app_port=app_port
-    )
+    return Replica(name, "r1", "127.0.0.1", port, versions=("1",), kind=kind, repeat=Repeat.UNBEGUN, app_port=app_port)
 
 
 @pytest.fixture

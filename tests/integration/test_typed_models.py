@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inferloom.mesh.catalog import Replica
 from tests.support.router import Server
 from tests.support.triton import write_model
-from tests.support.typed import Stub, TypedMesh, running_typed, stub, violations
+from tests.support.typed import Stub, TypedMesh, raw, running_typed, stub, violations
 
 ECHO, TOKENS, EVERY = (f"inferloom.models.{name}.v1.{name.capitalize()}Service" for name in ("echo", "tokens", "every"))
 DATATYPES = "BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 FP32 FP64 STRING".split()  # noqa: SIM905
@@ -201,7 +201,9 @@ async def test_every_datatype_goes_there_and_back(typed: TypedMesh) -> None:
 
 
 async def test_ranges_enums_and_several_faults_are_told_before_the_model_is_asked(typed: TypedMesh) -> None:
-    row = {f"x_{kind.lower()}": [0] for kind in DATATYPES if kind not in ("FP32", "INT32", "STRING", "BOOL")}
+    row: dict[str, Any] = {
+        f"x_{kind.lower()}": [0] for kind in DATATYPES if kind not in ("FP32", "INT32", "STRING", "BOOL")
+    }
     row |= {"x_bool": [False], "x_bytes": ["a"], "length": 11, "width": "NaN", "colour": "BLUE"}
     wrong = {"rows": [row | {"x_uint8": [256], "x_int8": [None]}]}
     status, answer = await typed.post("/v1/every", wrong)
@@ -261,7 +263,7 @@ async def test_health_knows_the_typed_services_that_come_and_go(typed: TypedMesh
         while await _state(health, asked) == health_pb2.HealthCheckResponse.SERVING:
             await asyncio.sleep(0.01)
     with pytest.raises(grpc.aio.AioRpcError) as error:
-        await typed.channel.unary_unary(f"/{ECHO}/Predict")(b"")
+        await raw(typed.channel, f"/{ECHO}/Predict", b"")
     assert error.value.code() is StatusCode.UNIMPLEMENTED
 
 
@@ -304,7 +306,7 @@ async def test_a_decoupled_model_streams_over_both(typed: TypedMesh) -> None:
 async def test_bytes_that_are_no_message_are_told_so(typed: TypedMesh) -> None:
     await typed.faces.of("echo")
     with pytest.raises(grpc.aio.AioRpcError) as error:
-        await typed.channel.unary_unary(f"/{ECHO}/Predict")(b"\xff\xff")
+        await raw(typed.channel, f"/{ECHO}/Predict", b"\xff\xff")
     assert error.value.code() is StatusCode.INVALID_ARGUMENT
     assert "PredictRequest: its bytes do not parse" in (error.value.details() or "")
 
@@ -312,6 +314,6 @@ async def test_bytes_that_are_no_message_are_told_so(typed: TypedMesh) -> None:
 async def test_a_service_that_is_not_there_is_told_with_the_one_that_is(typed: TypedMesh) -> None:
     await typed.faces.of("echo")
     with pytest.raises(grpc.aio.AioRpcError) as error:
-        await typed.channel.unary_unary("/inferloom.models.echo.v7.EchoService/Predict")(b"")
+        await raw(typed.channel, "/inferloom.models.echo.v7.EchoService/Predict", b"")
     assert error.value.code() is StatusCode.UNIMPLEMENTED
     assert (error.value.details() or "").endswith(f"there is {ECHO}")

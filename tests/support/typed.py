@@ -25,7 +25,7 @@ from inferloom.services.typed.grpc_face import TypedFace
 from inferloom.services.typed.http import HttpFace
 from tests.support.router import LOOPBACK, Mesh, Server
 
-__all__ = ["Stub", "TypedMesh", "running_typed", "stub", "violations"]
+__all__ = ["Stub", "TypedMesh", "raw", "running_typed", "stub", "violations"]
 
 
 @dataclass
@@ -95,6 +95,11 @@ class Stub:
         return GetMessageClass(self._pool.FindMessageTypeByName(f"{self._package}.{name}"))
 
 
+async def raw(channel: Any, path: str, request: bytes = b"") -> Any:
+    """The bytes that answer a call."""
+    return await channel.unary_unary(path)(request)
+
+
 def stub(target: str, service: str, channel: grpc.aio.Channel) -> Stub:
     """Asks a server's reflection, as grpcurl does; blocks."""
     with grpc.insecure_channel(target) as blocking:
@@ -104,7 +109,8 @@ def stub(target: str, service: str, channel: grpc.aio.Channel) -> Stub:
 
 def violations(error: grpc.aio.AioRpcError) -> dict[str, str]:
     """Descriptions by field, of the error's google.rpc.BadRequest."""
-    packed = dict(error.trailing_metadata() or ())[DETAILS_KEY]
+    trailing: Any = error.trailing_metadata()
+    packed = dict(trailing)[DETAILS_KEY]
     status = Status.FromString(packed)
     assert (status.code, status.message) == (error.code().value[0], error.details())
     bad = BadRequest()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import os
+import re
 import socket
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,7 @@ from inferloom.mesh.xds.edge_settings import EdgeSettings
 __all__ = ["EdgeOptions", "run_edge"]
 
 MIB = 1024 * 1024
+REFUSED = re.compile(r"lds: listener \S+ config rejected: (.*)")
 LOOK = 0.05  # seconds between looks at Envoy
 TOLD = 5.0  # seconds without a control plane after which that is said
 TURN = 1.0  # seconds in which clients are told to go elsewhere while new connections are still taken
@@ -66,13 +70,14 @@ async def run_edge(options: EdgeOptions) -> None:
         argv += ["--log-level", "warning"]
         if options.concurrency:
             argv += ["--concurrency", str(options.concurrency)]
-        child = await start(argv, name="Envoy", on_line=_show)
+        refused: list[str] = []  # why it took no listener
+        child = await start(argv, name="Envoy", on_line=lambda line: _read(line, refused))
         stack.push_async_callback(child.stop, 5.0)
         face = EnvoyAdmin(admin)
         stack.push_async_callback(face.close)
         ended = asyncio.create_task(child.wait(), name="wait for Envoy")
         stopping = asyncio.create_task(stop.wait())
-        starting = asyncio.create_task(_listening(face, listen, options.control), name="wait until it listens")
+        starting = asyncio.create_task(_listening(face, listen, options.control, refused), name="wait until it listens")
         stack.push_async_callback(_cancel, stopping, starting, ended)
         await asyncio.wait({ended, stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
@@ -86,9 +91,22 @@ async def run_edge(options: EdgeOptions) -> None:
 
 
 def _address(text: str, option: str) -> Address:
-    address = parse_address(text, option)
+    address = _numeric(parse_address(text, option), option)
     check_free(address, option)  # Envoy shares a port silently, as grpc does
     return Address(address.host, address.port or free_port(address.host))
+
+
+def _numeric(address: Address, option: str) -> Address:
+    """Envoy listens at IP addresses alone."""
+    try:
+        ipaddress.ip_address(address.host)
+    except ValueError:
+        try:
+            found = socket.getaddrinfo(address.host, address.port, socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            raise ConfigError(f"{option}: {address.host} has no IPv4 address: {error.strerror or error}") from None
+        return Address(str(found[0][4][0]), address.port)
+    return address
 
 
 def _settings(options: EdgeOptions, listen: Address, admin: Address) -> BootstrapSettings:
@@ -121,15 +139,18 @@ def _absolute(path: Path | None) -> str:
     return str(path.resolve()) if path is not None else ""
 
 
-async def _listening(face: EnvoyAdmin, listen: Address, control: str) -> None:
-    """Until Envoy takes calls; says so where no control plane answers."""
+async def _listening(face: EnvoyAdmin, listen: Address, control: str, refused: Sequence[str]) -> None:
+    """Until Envoy takes calls; says so where no control plane answers.
+
+    Raises:
+        ConfigError: Envoy refuses its listener.
+    """
     began, said = SYSTEM.now(), False
     while True:
-        if await face.live():
-            if str(listen) in await face.listeners():
-                return
-            if why := await face.refused():
-                raise ConfigError(f"Envoy refuses its listener: {why}")
+        if await face.live() and str(listen) in await face.listeners():
+            return
+        if refused:
+            raise ConfigError(f"Envoy refuses its listener: {refused[0]}")
         if not said and SYSTEM.now() - began > TOLD:
             said = True
             _show(f"waiting for the control plane at {control}")
@@ -160,6 +181,12 @@ async def _drain(face: EnvoyAdmin, child: Child, timeout: float) -> None:
                 await asyncio.sleep(LOOK)
     except (aiohttp.ClientError, TimeoutError):
         return  # it has ended by itself, or the time is over: it is ended as it is
+
+
+def _read(line: str, refused: list[str]) -> None:
+    if found := REFUSED.search(line):
+        refused.append(found[1])
+    _show(line)
 
 
 def _show(line: str) -> None:

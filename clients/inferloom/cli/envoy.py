@@ -96,14 +96,6 @@ class EnvoyAdmin:
         sockets = [entry["local_address"]["socket_address"] for entry in found.get("listener_statuses", ())]
         return [str(Address(each["address"], int(each["port_value"]))) for each in sockets]
 
-    async def refused(self) -> str:
-        """Why it took no listener of its control plane; "" where it has refused none."""
-        found = await self._json("/config_dump?resource=dynamic_listeners")
-        for entry in found.get("configs", ()):
-            if why := entry.get("error_state", {}).get("details"):
-                return str(why)
-        return ""
-
     async def load(self) -> tuple[int, int, int]:
         """Of its clients: connections and requests now, and requests so far."""
         found = await self.stats(LOAD)

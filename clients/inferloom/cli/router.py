@@ -15,6 +15,7 @@ from inferloom.mesh.router.security import Tls, read_token
 from inferloom.mesh.router.server import RouterServer, ServerSettings
 from inferloom.mesh.splits.log import ExposureLog
 from inferloom.mesh.telemetry.tracing import from_environment
+from inferloom.mesh.xds.exposures import EdgeExposures
 
 __all__ = ["run_router"]
 
@@ -70,7 +71,7 @@ async def run_router(
     from inferloom.services.typed.grpc_face import TypedFace
 
     faces = Faces(router)
-    server = RouterServer(router, settings, [TypedFace(router, faces)])
+    server = RouterServer(router, settings, [TypedFace(router, faces), EdgeExposures(router.splitting)])
     record = ExposureLog(exposures) if exposures is not None else None
     port = HttpPort(router, web, when_needed=http_when_needed, tokens=tokens, faces=faces) if web is not None else None
     config = {"grpc": grpc, "registry": registry, "max_message_mib": max_message_mib, "drain_timeout": drain_timeout}

@@ -37,6 +37,7 @@ class Plane(NamedTuple):
 
 
 YES, NEARLY, NO = Honoured.YES, Honoured.NEARLY, Honoured.NO
+MEASURED = "is measured by the router: requests that Envoy sends to a replica itself are not counted"
 
 TABLE: Mapping[str, Plane] = {
     "timeout": Plane("the deadline where the caller sets none", "the same", YES),
@@ -144,6 +145,11 @@ TABLE: Mapping[str, Plane] = {
         "the same for a new replica; one that was ejected is back at once",
         YES,
     ),
+    "objective.availability": Plane(
+        "its metrics say how much of the error budget is spent", "not in its metrics", NO, MEASURED
+    ),
+    "objective.latency": Plane("counts the answers that come later", "not in its metrics", NO, MEASURED),
+    "objective.within": Plane("percentage of the answers that may not be later", "not in its metrics", NO, MEASURED),
 }
 
 

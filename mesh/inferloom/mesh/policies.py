@@ -14,6 +14,7 @@ from inferloom.mesh.errors import InferloomError, InvalidInput
 from inferloom.mesh.policy import KIND, TrafficPolicy
 from inferloom.mesh.policy_fields import Value, nested, read_fields
 from inferloom.mesh.registry.base import Document, DocumentKey, Documents
+from inferloom.mesh.telemetry.metrics_series import Durations
 
 __all__ = ["Policies", "Written", "settled"]
 
@@ -48,11 +49,13 @@ class Policies:
     Attributes:
         written: the documents in force, by name.
         problems: why the newest document of a name is not in force.
+        lag: seconds from the writing of documents until they were in force here; not of those that were there at start.
     """
 
     def __init__(self, base: Callable[[Model], TrafficPolicy] = TrafficPolicy.of, *, clock: Clock = SYSTEM) -> None:
         self.written: dict[str, Written] = {}
         self.problems: dict[str, str] = {}
+        self.lag = Durations()
         self._base = base
         self._clock = clock
         self._merged: dict[str, _Merged] = {}
@@ -118,6 +121,8 @@ class Policies:
                 log.error("policy refused", policy=name, version=document.version, error=str(error), kept=kept)
                 continue
             self.problems.pop(name, None)
+            if self._first.is_set():
+                self.lag.add(max(0.0, self._clock.wall() - document.time))
             self.written[name] = Written(values, document.version)
             changed.add(name)
         self._seen = present

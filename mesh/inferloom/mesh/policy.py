@@ -11,7 +11,7 @@ from inferloom.mesh.catalog import Model, Repeat
 from inferloom.mesh.errors import ConfigError, InvalidInput
 from inferloom.mesh.policy_fields import FIELDS, Balancing, Locality, Value, nested, read_fields
 
-__all__ = ["KIND", "Balancing", "Breaking", "Locality", "Retrying", "TrafficPolicy"]
+__all__ = ["KIND", "Balancing", "Breaking", "Locality", "Objective", "Retrying", "TrafficPolicy"]
 
 KIND = "policy"  # of its documents
 METADATA_KEY = re.compile(r"[a-z0-9_.-]{1,256}", re.ASCII)
@@ -82,6 +82,23 @@ class Breaking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What users are promised. It changes nothing about traffic: alerts compare what happens with it.
+
+    Error budgets, and alerts on how fast they burn, are chapter 5 of Google's Site Reliability Workbook.
+    """
+
+    availability: float | None = None  # percent of the requests that end without a fault of the mesh or the model
+    latency: float | None = None  # seconds within which ...
+    within: float = 99.0  # ... this percentage of the answers comes
+
+    def __post_init__(self) -> None:
+        _check(self.availability is None or 0 < self.availability < 100, "objective.availability", "between 0 and 100")
+        _check(self.latency is None or self.latency > 0, "objective.latency", "above 0 seconds")
+        _check(0 < self.within < 100, "objective.within", "between 0 and 100")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficPolicy:
     """Everything about a model's traffic. Validates itself."""
 
@@ -97,6 +114,7 @@ class TrafficPolicy:
     slow_start: float = 30.0  # seconds until a new replica has its full share, from a tenth of it; 0: at once
     retry: Retrying = field(default_factory=Retrying)
     health: Breaking = field(default_factory=Breaking)
+    objective: Objective = field(default_factory=Objective)
 
     @staticmethod
     def of(model: Model) -> TrafficPolicy:
@@ -124,7 +142,7 @@ class TrafficPolicy:
         Raises:
             ConfigError: a bound is exceeded.
         """
-        parts: dict[str, dict[str, Any]] = {"": {}, "retry": {}, "health": {}}
+        parts: dict[str, dict[str, Any]] = {"": {}, "retry": {}, "health": {}, "objective": {}}
         for path, value in values.items():
             parts[FIELDS[path].part][FIELDS[path].name] = value
         own, health = parts[""], parts["health"]
@@ -135,7 +153,8 @@ class TrafficPolicy:
         for name, kind in (("balancing", Balancing), ("locality", Locality)):
             if name in own:
                 own[name] = kind(own[name])
-        return replace(self, **own, retry=replace(self.retry, **parts["retry"]), health=replace(self.health, **health))
+        inner = {part: replace(getattr(self, part), **parts[part]) for part in ("retry", "health", "objective")}
+        return replace(self, **own, **inner)
 
     @staticmethod
     def from_json(name: str, spec: Mapping[str, Any], base: TrafficPolicy | None = None) -> TrafficPolicy:

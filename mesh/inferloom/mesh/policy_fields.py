@@ -54,7 +54,7 @@ class Field:
 
     path: str
     form: Form
-    part: str  # of TrafficPolicy: "" itself, "retry" or "health"
+    part: str  # of TrafficPolicy: "" itself, "retry", "health" or "objective"
     name: str  # of the attribute
     options: tuple[str, ...] = ()  # where only these are right
 
@@ -90,6 +90,9 @@ FIELDS: Mapping[str, Field] = {
         _field("locality", Form.TEXT, options=tuple(Locality)),
         _field("concurrency", Form.COUNT),
         _field("slow_start", Form.DURATION),
+        _field("objective.availability", Form.NUMBER, "objective"),
+        _field("objective.latency", Form.DURATION, "objective"),
+        _field("objective.within", Form.NUMBER, "objective"),
     )
 }
 _GROUPS = {path.rpartition(".")[0] for path in FIELDS} - {""}
@@ -151,7 +154,13 @@ def _hint(key: str, prefix: str, known: list[str]) -> str:
 
 
 def _example(prefix: str) -> str:
-    return {"": "{timeout: 2s}", "retry.": "{attempts: 2}", "health.": "{consecutive: 3}"}.get(prefix, "{ratio: 0.1}")
+    examples = {
+        "": "{timeout: 2s}",
+        "retry.": "{attempts: 2}",
+        "health.": "{consecutive: 3}",
+        "objective.": "{availability: 99.9}",
+    }
+    return examples.get(prefix, "{ratio: 0.1}")
 
 
 def _value(field: Field, value: Any, where: str) -> Value:

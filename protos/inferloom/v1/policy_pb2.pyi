@@ -6,7 +6,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TrafficPolicy(_message.Message):
-    __slots__ = ("timeout", "longest", "attempt_timeout", "stream_idle", "idempotent", "retry", "health", "balancing", "affinity", "locality", "concurrency", "slow_start")
+    __slots__ = ("timeout", "longest", "attempt_timeout", "stream_idle", "idempotent", "retry", "health", "balancing", "affinity", "locality", "concurrency", "slow_start", "objective")
     class Retry(_message.Message):
         __slots__ = ("attempts", "budget", "backoff", "jitter")
         ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,15 @@ class TrafficPolicy(_message.Message):
         jitter: float
         forget: str
         def __init__(self, consecutive: _Optional[int] = ..., rate: _Optional[float] = ..., rate_requests: _Optional[int] = ..., window: _Optional[str] = ..., base: _Optional[str] = ..., longest: _Optional[str] = ..., jitter: _Optional[float] = ..., forget: _Optional[str] = ...) -> None: ...
+    class Objective(_message.Message):
+        __slots__ = ("availability", "latency", "within")
+        AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+        LATENCY_FIELD_NUMBER: _ClassVar[int]
+        WITHIN_FIELD_NUMBER: _ClassVar[int]
+        availability: float
+        latency: str
+        within: float
+        def __init__(self, availability: _Optional[float] = ..., latency: _Optional[str] = ..., within: _Optional[float] = ...) -> None: ...
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     LONGEST_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +67,7 @@ class TrafficPolicy(_message.Message):
     LOCALITY_FIELD_NUMBER: _ClassVar[int]
     CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
     SLOW_START_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
     timeout: str
     longest: str
     attempt_timeout: str
@@ -70,4 +80,5 @@ class TrafficPolicy(_message.Message):
     locality: str
     concurrency: int
     slow_start: str
-    def __init__(self, timeout: _Optional[str] = ..., longest: _Optional[str] = ..., attempt_timeout: _Optional[str] = ..., stream_idle: _Optional[str] = ..., idempotent: _Optional[bool] = ..., retry: _Optional[_Union[TrafficPolicy.Retry, _Mapping]] = ..., health: _Optional[_Union[TrafficPolicy.Health, _Mapping]] = ..., balancing: _Optional[str] = ..., affinity: _Optional[str] = ..., locality: _Optional[str] = ..., concurrency: _Optional[int] = ..., slow_start: _Optional[str] = ...) -> None: ...
+    objective: TrafficPolicy.Objective
+    def __init__(self, timeout: _Optional[str] = ..., longest: _Optional[str] = ..., attempt_timeout: _Optional[str] = ..., stream_idle: _Optional[str] = ..., idempotent: _Optional[bool] = ..., retry: _Optional[_Union[TrafficPolicy.Retry, _Mapping]] = ..., health: _Optional[_Union[TrafficPolicy.Health, _Mapping]] = ..., balancing: _Optional[str] = ..., affinity: _Optional[str] = ..., locality: _Optional[str] = ..., concurrency: _Optional[int] = ..., slow_start: _Optional[str] = ..., objective: _Optional[_Union[TrafficPolicy.Objective, _Mapping]] = ...) -> None: ...

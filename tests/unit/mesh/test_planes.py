@@ -8,7 +8,7 @@ import pytest
 
 from inferloom.mesh.catalog import Model
 from inferloom.mesh.planes import TABLE, Honoured, needs_python, warnings
-from inferloom.mesh.policy import TrafficPolicy
+from inferloom.mesh.policy import Objective, TrafficPolicy
 from inferloom.mesh.policy_fields import FIELDS
 from inferloom.mesh.split import Split
 from tests.unit.mesh.fakes import replica
@@ -41,7 +41,8 @@ def test_only_explicit_choices_warn() -> None:
     assert warnings({"timeout": "2s", "retry": {"jitter": 0.2}}) == [
         "with gateway: envoy, retry.jitter has no effect: waits are all random"
     ]
-    assert len(warnings(TrafficPolicy(affinity="user").to_json())) == sum(
+    everything = TrafficPolicy(affinity="user", objective=Objective(availability=99.9, latency=0.1))
+    assert len(warnings(everything.to_json())) == sum(
         bool(plane.warning) for plane in TABLE.values()
     )
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferloom.mesh.errors import ConfigError, InvalidInput
-from inferloom.mesh.policy import Balancing, Breaking, Locality, Retrying, TrafficPolicy
+from inferloom.mesh.policy import Balancing, Breaking, Locality, Objective, Retrying, TrafficPolicy
 from inferloom.mesh.policy_fields import FIELDS, Form, nested, read_fields
 from inferloom.v1 import policy_pb2
 
@@ -166,6 +166,9 @@ def test_of_two_bounds_the_one_that_is_not_named_gives_way(spec: dict[str, Any],
         ({"concurrency": 10**9}, "policy 'iris': concurrency must be 0 to 1000000"),
         ({"idempotent": "yes"}, "policy 'iris': idempotent must be true or false, not 'yes'"),
         ({"balancing": "least_requests"}, "did you mean 'least_request'?"),
+        ({"objective": {"availability": 100}}, "objective.availability must be between 0 and 100"),
+        ({"objective": {"latency": "0s"}}, "objective.latency must be above 0 seconds"),
+        ({"objective": {"latencies": "1s"}}, "did you mean 'objective.latency'?"),
         ({"locality": 1}, "policy 'iris': locality must be text, not '1'"),
         ({"affinity": "user id"}, "policy 'iris': affinity must be a key of gRPC metadata"),
         ([], "policy 'iris': its spec must be a mapping, as {timeout: 2s}"),
@@ -178,7 +181,7 @@ def test_what_is_wrong_in_a_document_is_named_by_its_path(spec: Any, message: st
 
 
 def test_each_field_is_a_field_of_the_policy() -> None:
-    policy = TrafficPolicy(attempt_timeout=1.0)
+    policy = TrafficPolicy(attempt_timeout=1.0, objective=Objective(availability=99.9, latency=0.1))
     values = read_fields(policy.to_json(), "policy")
     assert set(values) == set(FIELDS)
     assert all(isinstance(values[path], bool) for path, field in FIELDS.items() if field.form is Form.SWITCH)

@@ -22,6 +22,7 @@ from inferloom.mesh.router.router import MIB, Router, RouterSettings
 from inferloom.mesh.router.server import RouterServer, ServerSettings
 from inferloom.mesh.splits.log import ExposureLog
 from inferloom.mesh.telemetry.tracing import from_environment
+from inferloom.mesh.xds.exposures import EdgeExposures
 
 __all__ = ["RouterRole", "router_process", "router_task"]
 
@@ -65,7 +66,11 @@ async def router_task(
     faces = Faces(router)
     await faces.start()
     stack.push_async_callback(faces.close)
-    server = RouterServer(router, ServerSettings(address=address, write_token=role.token), [TypedFace(router, faces)])
+    server = RouterServer(
+        router,
+        ServerSettings(address=address, write_token=role.token),
+        [TypedFace(router, faces), EdgeExposures(router.splitting)],
+    )
     where = await server.start()
     stack.push_async_callback(server.drain, 0)
     face = Admin(

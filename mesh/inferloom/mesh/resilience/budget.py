@@ -38,6 +38,11 @@ class RetryBudget:
     def tokens(self) -> float:
         return self._tokens
 
+    @property
+    def most(self) -> float:
+        """Of tokens, when it is full."""
+        return self._most
+
     def earn(self) -> None:
         """A new call (not a retry) has come."""
         if self._tokens < self._most:

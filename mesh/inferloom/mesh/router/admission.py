@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from inferloom.mesh.call import Call, Handler, Reply
 from inferloom.mesh.errors import Exhausted
+from inferloom.mesh.telemetry.metrics_series import Layers
 
 __all__ = ["Admission"]
 
@@ -15,10 +18,11 @@ class Admission:
         most: bytes; 64 messages of 64 MiB would be 4 GiB.
     """
 
-    __slots__ = ("bytes", "most", "requests")
+    __slots__ = ("bytes", "most", "refused", "requests")
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.refused = 0  # so far
         self.bytes = 0
         self.requests = 0
 
@@ -29,6 +33,7 @@ class Admission:
             Exhausted: there is none now ("shed"), or never can be ("size").
         """
         if self.bytes + size > self.most:
+            self.refused += 1
             if size > self.most:
                 raise Exhausted(f"a message of {size} bytes exceeds this process's bound of {self.most}", reason="size")
             raise Exhausted(
@@ -44,11 +49,19 @@ class Admission:
         self.bytes -= size
         self.requests -= 1
 
-    def layer(self, inner: Handler) -> Handler:
+    def layer(self, inner: Handler, now: Callable[[], float], layers: Callable[[str], Layers]) -> Handler:
+        """Around the others.
+
+        Args:
+            layers: where the time of a model's requests is counted.
+        """
+
         async def admit(call: Call) -> Reply:
+            began = now()
             size = len(call.payload)
             self.take(size)
             try:
+                layers(call.model).admission += now() - began
                 return await inner(call)
             finally:
                 self.give(size)

@@ -99,6 +99,7 @@ async def attempt_once(
         if permit.probe and judged is Verdict.SUCCESS:
             load.restart(now)
         load.done(judged, seconds, now)
+        endpoint.attempts.add(code, seconds)
     assert error is not None
     return Attempt(endpoint, error, judged, sent)
 

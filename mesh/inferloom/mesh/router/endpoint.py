@@ -12,6 +12,7 @@ from inferloom.mesh.clock import Clock
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.resilience.health import BreakerState, ReplicaHealth
 from inferloom.mesh.router.transport import Channel, give_up
+from inferloom.mesh.telemetry.metrics_series import Codes
 
 __all__ = ["Endpoint", "may_serve"]
 
@@ -24,7 +25,7 @@ def may_serve(replica: Replica, version: str) -> bool:
 class Endpoint:
     """One replica of one model. Lives as long as its address and generation stay the same."""
 
-    __slots__ = ("_clock", "active", "channel", "health", "load", "replica")
+    __slots__ = ("_clock", "active", "attempts", "channel", "health", "load", "replica")
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Endpoint:
         self._clock = clock
         self.load = ReplicaLoad(clock.now(), policy.slow_start)
         self.health = ReplicaHealth(policy.health, rng, may_open=lambda: may_open(self), changed=changed)
+        self.attempts = Codes()  # so far, for its metrics: they go when it goes
         self.active: set[Any] = set()  # calls in flight, so that they can be given up
         channel.users += 1
         channel.on_reachable.add(self._reachable)

@@ -14,6 +14,7 @@ from inferloom.mesh.policy import Locality, TrafficPolicy
 from inferloom.mesh.resilience.budget import RetryBudget
 from inferloom.mesh.resilience.health import BreakerState
 from inferloom.mesh.router.endpoint import Endpoint, may_serve
+from inferloom.mesh.telemetry.metrics_series import Layers
 
 __all__ = ["Group"]
 
@@ -42,6 +43,7 @@ class Group:
         "_zone",
         "budget",
         "endpoints",
+        "layers",
         "model",
         "policy",
     )
@@ -50,6 +52,7 @@ class Group:
         self, model: Model, policy: TrafficPolicy, pickers: Pickers, sticky: Picker, now: float, zone: str = ""
     ) -> None:
         self.model = model
+        self.layers = Layers()
         self.budget = RetryBudget(policy.retry, now)
         self.endpoints: dict[str, Endpoint] = {}  # by replica id
         self._pickers = pickers

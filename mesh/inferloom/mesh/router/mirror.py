@@ -25,6 +25,7 @@ from inferloom.mesh.router.live_split import LiveSplit, aimed
 from inferloom.mesh.router.pool import Pool
 from inferloom.mesh.split import Arm
 from inferloom.mesh.splits.figures import ArmFigures
+from inferloom.mesh.telemetry.tracing_rpc import ask, sent_with
 
 __all__ = ["LARGEST", "MARK", "Copy", "Mirrors"]
 
@@ -150,7 +151,13 @@ class Mirrors:
         endpoint.load.begin()
         try:
             timeout = min(aim.deadline - began, self._pool.group(aim.model).policy.timeout)
-            reply = await endpoint.channel.send(aim.method, aim.payload, timeout, aim.metadata, endpoint.active)
+            with ask(endpoint.replica, aim) as span:
+                if span is not None:
+                    span.set(mirror=True, arm=figures.name)
+                metadata = sent_with(aim.metadata, span, endpoint.replica)
+                reply = await endpoint.channel.send(aim.method, aim.payload, timeout, metadata, endpoint.active)
+                if span is not None:
+                    span.answered()
         except Exception as error:
             figures.finished(status_of(error).code.name, self._clock.now() - began)
             return None

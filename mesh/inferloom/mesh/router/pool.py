@@ -21,6 +21,7 @@ from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.group import Group
 from inferloom.mesh.router.transport import Channel, ChannelFactory
+from inferloom.mesh.telemetry.metrics_series import Layers
 
 __all__ = ["Pool"]
 
@@ -48,6 +49,7 @@ class Pool:
     ) -> None:
         self.groups: dict[str, Group] = {}
         self.catalog: Catalog = EMPTY
+        self._nobody = Layers()  # of requests whose model is not in the catalog
         self._connect = connect
         self._policy = policy
         self._clock = clock
@@ -69,6 +71,11 @@ class Pool:
         if group is None:
             raise ModelNotFound(name, self.catalog.near(name))
         return group
+
+    def layers(self, name: str) -> Layers:
+        """Where the time of a model's requests is counted."""
+        group = self.groups.get(name)
+        return self._nobody if group is None else group.layers
 
     async def follow(self, registry: Registry) -> None:
         """Apply every catalog of the registry, for ever."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 import grpc
@@ -20,15 +20,17 @@ from inferloom.mesh.clock import SYSTEM, Clock, seeded
 from inferloom.mesh.policies import Policies
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
-from inferloom.mesh.resilience.health import BreakerState
+from inferloom.mesh.registry.registry_metrics import registry_metrics
 from inferloom.mesh.router.admission import Admission
+from inferloom.mesh.router.objective_metrics import objective_metrics, objectives
 from inferloom.mesh.router.pool import Pool
+from inferloom.mesh.router.pool_metrics import pool_metrics
 from inferloom.mesh.router.split_metrics import split_metrics
 from inferloom.mesh.router.splitting import Splitting
 from inferloom.mesh.router.stack import assemble
 from inferloom.mesh.router.transport import Channel
 from inferloom.mesh.splits.exposure import Exposures
-from inferloom.mesh.telemetry.metrics import RouterMetrics, gauge
+from inferloom.mesh.telemetry.metrics import RouterMetrics
 from inferloom.mesh.telemetry.tracing import Tracing
 
 __all__ = ["Router", "RouterSettings"]
@@ -69,6 +71,7 @@ class Router:
         self.registry = registry
         self.settings = settings
         self.clock = clock
+        self.tracing = tracing or Tracing()
         rng = rng or seeded()
         self.policies = Policies(policy or TrafficPolicy.of, clock=clock)
         self.pool = Pool(self._connect, self.policies.of, clock, rng, settings.zone)
@@ -76,10 +79,9 @@ class Router:
         self.admission = Admission(settings.max_in_flight)
         self.exposures = Exposures()
         self.splitting = Splitting(self.pool, self.admission, clock, rng, self.exposures)
-        self.metrics = RouterMetrics(self._gauges)
-        self.handle = assemble(
-            self.pool, self.admission, clock, rng, self.metrics, tracing or Tracing(), self.splitting
-        )
+        self.metrics = RouterMetrics(self._gauges, self._known)
+        self.handle = assemble(self.pool, self.admission, clock, rng, self.metrics, self.tracing, self.splitting)
+        self.policies.on_change(self._promised)
         self._following: asyncio.Task[None] | None = None
 
     async def __call__(self, call: Call) -> Reply:
@@ -115,60 +117,17 @@ class Router:
         return Channel(address, max_message=self.settings.max_message, credentials=self.settings.replica_credentials)
 
     def _gauges(self) -> Iterable[Metric]:
-        endpoints = [(n, e) for n, g in self.pool.groups.items() for e in g.endpoints.values()]
-        labels = ("model", "replica")
-        yield gauge(
-            "inferloom_replica_in_flight",
-            "Requests under way at a replica.",
-            labels,
-            (((name, e.replica.id), float(e.load.in_flight)) for name, e in endpoints),
-        )
-        yield gauge(
-            "inferloom_replica_latency_seconds",
-            "Moving average (peak EWMA) of a replica's answers.",
-            labels,
-            (((name, e.replica.id), e.load.seconds) for name, e in endpoints),
-        )
-        yield gauge(
-            "inferloom_replica_state",
-            "1 for the breaker's present state: closed, open or half-open.",
-            (*labels, "state"),
-            (
-                ((name, e.replica.id, str(state)), float(e.health.state is state))
-                for name, e in endpoints
-                for state in BreakerState
-            ),
-        )
-        yield gauge(
-            "inferloom_replica_usable",
-            "1 where the registry says that the replica serves.",
-            labels,
-            (((name, e.replica.id), float(e.replica.usable)) for name, e in endpoints),
-        )
-        yield gauge(
-            "inferloom_retry_budget_tokens",
-            "Retries the budget would pay for now.",
-            ("model",),
-            (((name,), group.budget.tokens) for name, group in self.pool.groups.items()),
-        )
-        yield gauge(
-            "inferloom_in_flight_bytes", "Bytes of requests under way.", (), [((), float(self.admission.bytes))]
-        )
-        yield gauge("inferloom_in_flight_requests", "Requests under way.", (), [((), float(self.admission.requests))])
-        yield gauge(
-            "inferloom_catalog_age_seconds",
-            "Seconds since the registry last confirmed the catalog.",
-            (),
-            [((), self.registry.age)],
-        )
-        yield gauge("inferloom_catalog_models", "Models in the catalog.", (), [((), float(len(self.pool.groups)))])
-        yield gauge(
-            "inferloom_policy_refused",
-            "1 where the newest document of a policy is not in force.",
-            ("model",),
-            (((name,), 1.0) for name in self.policies.problems),
-        )
+        yield from pool_metrics(self.pool, self.admission)
+        yield from registry_metrics(self.registry, {"policy": self.policies.lag, "split": self.splitting.lag})
+        yield from objective_metrics(self.policies)
         yield from split_metrics(self.splitting)
+
+    def _known(self) -> dict[str, Collection[str]]:
+        return {name: group.endpoints.keys() for name, group in self.pool.groups.items()}
+
+    def _promised(self, names: frozenset[str]) -> None:
+        known = objectives(self.policies.written)
+        self.metrics.slow_after = {name: each.latency for name, each in known.items() if each.latency is not None}
 
 
 _DEFAULT = TrafficPolicy()

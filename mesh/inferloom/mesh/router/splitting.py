@@ -27,6 +27,7 @@ from inferloom.mesh.router.pool import Pool
 from inferloom.mesh.router.transport import Lost
 from inferloom.mesh.split import KIND, Arm, Assignment, Split
 from inferloom.mesh.splits.exposure import Exposure, Exposures
+from inferloom.mesh.telemetry.metrics_series import Durations
 from inferloom.mesh.wire import string_field
 
 __all__ = ["Splitting", "Turn"]
@@ -54,6 +55,7 @@ class Splitting:
     Attributes:
         splits: those in force, by model.
         problems: why the newest document of a name is not in force.
+        lag: seconds from the writing of documents until they were in force here; not of those that were there at start.
         routes: splits inside pipelines, "PIPELINE.NODE"; a composer in this process puts them here, for their figures.
     """
 
@@ -63,6 +65,7 @@ class Splitting:
         self.splits: dict[str, LiveSplit] = {}
         self.problems: dict[str, str] = {}
         self.routes: dict[str, LiveSplit] = {}
+        self.lag = Durations()
         self.exposures = exposures
         self._pool = pool
         self._clock = clock
@@ -103,6 +106,8 @@ class Splitting:
                 log.error("split refused", split=name, version=document.version, error=str(error), kept=kept)
                 continue
             self.problems.pop(name, None)
+            if self._first.is_set():
+                self.lag.add(max(0.0, self._clock.wall() - document.time))
             if (live := self.splits.get(name)) is not None:
                 live.follow(split, document.version)
             else:
@@ -179,10 +184,11 @@ class Splitting:
         if call.method == MODEL_INFER.path and (live.split.mirrors or self.exposures.sinks):
             request_id = _text(string_field(call.payload, REQUEST_ID))
         copies = self._mirrors.start(live, call, request_id) if live.split.mirrors else ()
-        code, reply = "CANCELLED", None
+        code, reply, inside = "CANCELLED", None, 0.0
         tried: list[Arm] = []
         try:
             while True:
+                asked = self._clock.now()
                 try:
                     reply = await inner(aimed(call, turn.arm))
                     code = "OK"
@@ -193,11 +199,14 @@ class Splitting:
                     if other is None:
                         raise
                     turn = turn._replace(arm=other)
+                finally:
+                    inside += self._clock.now() - asked
         except Exception as error:
             code = status_of(error).code.name
             raise
         finally:
             seconds = self._clock.now() - began
+            self._pool.layers(call.model).split += seconds - inside
             if MARK not in call.metadata:  # a mirror's copy is shown to nobody
                 self.count(turn, code, seconds)
             for copy in copies:

@@ -36,38 +36,48 @@ def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetric
 
     async def retry(call: Call) -> Reply:
         group = pool.group(call.model)
-        policy, budget = group.policy, group.budget
+        policy, budget, layers = group.policy, group.budget, group.layers
         budget.earn()
         metadata = call.metadata
         if not policy.idempotent and MARK in metadata and group.model.repeat is Repeat.NEVER:
             raise Forbidden(f"'{call.model}' has effects, and this request is a mirror's copy: it must change nothing")
         last: Attempt | None = None
         tried: tuple[Endpoint, ...] = ()
-        for number in range(1, policy.retry.attempts + 1):
-            try:
-                endpoint = group.choose(call, clock.now(), tried)
-            except (NoReplica, Exhausted):
-                if last is not None:
-                    raise last.error from None
-                raise
-            answer = await attempt(endpoint, call, policy, clock, metadata)
-            if type(answer) is Reply:
-                return answer
-            assert isinstance(answer, Attempt)
-            last = answer
-            metrics.attempt_failed(call.model, endpoint.replica.id, answer.error.code)
-            now = clock.now()
-            if number == policy.retry.attempts or not may_retry(answer.verdict, answer.sent, call, policy):
-                break
-            wait = backoff(policy.retry, number, answer.pushback, rng)
-            if wait is None or call.deadline - now <= wait or not budget.spend(now):
-                break
-            metrics.retried(call.model)
-            tried += (endpoint,)
-            if wait:
-                await clock.sleep(wait)
-        assert last is not None
-        raise last.error
+        since = clock.now()  # when the time began that is not an attempt's
+        try:
+            for number in range(1, policy.retry.attempts + 1):
+                try:
+                    endpoint = group.choose(call, clock.now(), tried)
+                except (NoReplica, Exhausted):
+                    if last is not None:
+                        raise last.error from None
+                    raise
+                asked = clock.now()
+                layers.retry += asked - since
+                try:
+                    answer = await attempt(endpoint, call, policy, clock, metadata)
+                finally:
+                    since = clock.now()
+                    layers.attempt += since - asked
+                if type(answer) is Reply:
+                    return answer
+                assert isinstance(answer, Attempt)
+                last = answer
+                metrics.attempt_failed(call.model, endpoint.replica.id, answer.error.code)
+                now = clock.now()
+                if number == policy.retry.attempts or not may_retry(answer.verdict, answer.sent, call, policy):
+                    break
+                wait = backoff(policy.retry, number, answer.pushback, rng)
+                if wait is None or call.deadline - now <= wait or not budget.spend(now):
+                    break
+                metrics.retried(call.model)
+                tried += (endpoint,)
+                if wait:
+                    await clock.sleep(wait)
+            assert last is not None
+            raise last.error
+        finally:
+            layers.retry += clock.now() - since
 
     return retry
 
@@ -85,7 +95,7 @@ def assemble(
     handler = retrying(pool, clock, rng, metrics, tracing)
     if splitting is not None:
         handler = splitting.layer(handler)
-    handler = admission.layer(handler)
+    handler = admission.layer(handler, clock.now, pool.layers)
     for layer in reversed(tracing.layers):
         handler = layer(handler)
     return handler

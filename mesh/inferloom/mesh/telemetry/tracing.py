@@ -1,171 +1,177 @@
 """Traces with OpenTelemetry, off by default at no cost.
 
 The W3C trace context of the caller is forwarded at every hop in any case: it is metadata like any other. With an OTLP
-endpoint in the usual environment variables the router adds its own spans: one for the call, one for each attempt; the
-attempt's context goes to Triton, which continues the trace.
+endpoint in the usual environment variables every role adds its own spans, and what is asked below continues them.
+
+Spans are ours and OpenTelemetry's at export (tracing_span.py says why); names and attributes are those of its conventions
+for RPC, and `inferloom.*`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
-from grpc import StatusCode
-
 from inferloom.mesh.call import Call, Handler, Layer, Metadata, Reply
-from inferloom.mesh.errors import ConfigError, status_of
+from inferloom.mesh.clock import SYSTEM, Clock
+from inferloom.mesh.errors import DeadlineExceeded
+from inferloom.mesh.telemetry.tracing_context import asked, new_trace, remote_of
+from inferloom.mesh.telemetry.tracing_rpc import asking, rpc_attributes, sent_with
+from inferloom.mesh.telemetry.tracing_sampling import Sampler, sampler_from_environment
+from inferloom.mesh.telemetry.tracing_span import NOTHING, Kind, Nothing, Span, Trace, current
 
-__all__ = ["Tracing", "from_environment"]
+__all__ = ["Tracing", "from_environment", "operation"]
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-SERVER_FAULTS = frozenset(
-    {
-        StatusCode.UNKNOWN,
-        StatusCode.DEADLINE_EXCEEDED,
-        StatusCode.UNIMPLEMENTED,
-        StatusCode.INTERNAL,
-        StatusCode.UNAVAILABLE,
-        StatusCode.DATA_LOSS,
-    }
-)  # a server span of these is an error; others are the caller's (semantic conventions for gRPC)
-_CONTEXT_KEYS = frozenset({"traceparent", "tracestate", "baggage"})
-
+ALL = Sampler()
+LATE = 0.010  # seconds before its deadline from which on a cancellation is that deadline: grpc.aio tells it so
 
 Attempt = Callable[..., Awaitable[Any]]  # (endpoint, call, policy, clock, metadata) -> Reply or what failed
 
 
 class Tracing:
-    """What the router adds to its stack to be traced; nothing where there is no provider.
+    """What a process adds to be traced; nothing where there is no sink.
 
     Args:
-        provider: an OpenTelemetry TracerProvider, shut down by `close`.
+        sink: takes finished spans.
+        close: sends what is left.
     """
 
-    def __init__(self, provider: Any = None) -> None:
-        self._provider = provider
-        self.layers: tuple[Layer, ...] = () if provider is None else (call_layer(provider),)
+    def __init__(
+        self,
+        sink: Callable[[Span], object] | None = None,
+        sampler: Sampler = ALL,
+        *,
+        close: Callable[[], object] = lambda: None,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._sink = sink
+        self._sampler = sampler
+        self._close = close
+        self._clock = clock
+        self.on = sink is not None
+        self.layers: tuple[Layer, ...] = (self._layer,) if self.on else ()
+
+    def server(self, path: str, metadata: Metadata) -> Span | Nothing:
+        """A server's span around a call over gRPC, below the caller's.
+
+        Args:
+            path: "/package.Service/Method".
+        """
+        if self._sink is None:
+            return NOTHING
+        return self._root(path[1:], Kind.SERVER, metadata, rpc_attributes(path))
+
+    def http(self, method: str, route: str, metadata: Metadata) -> Span | Nothing:
+        """The same of an HTTP request. `route` is the path with {names} in it."""
+        if self._sink is None:
+            return NOTHING
+        attributes = {"http.request.method": method, "http.route": route}
+        return self._root(f"{method} {route}", Kind.SERVER, metadata, attributes)
+
+    def operation(self, name: str, **attributes: str | bool | float) -> Span | Nothing:
+        """Something rare that the process does by itself: always exported. A part of the one that is under way, if any."""
+        above = current.get()
+        if self._sink is None:
+            return NOTHING
+        span = (
+            above.child(name)
+            if above is not None
+            else Span(Trace(new_trace(), True, self._sink), "", name, Kind.INTERNAL, {})
+        )
+        span.set(**attributes)
+        return span
+
+    def activate(self) -> None:
+        """Be the one of `operation` in this context and the tasks it begins."""
+        _here.set(self)
 
     def attempt(self, inner: Attempt) -> Attempt:
-        """The attempt itself, with a span around it where there is a provider."""
-        return inner if self._provider is None else traced_attempt(self._provider, inner)
+        """The attempt itself, with a span around it where there is a sink."""
+        return traced_attempt(inner) if self.on else inner
 
     def close(self) -> None:
-        """Export what is left."""
-        if self._provider is not None:
-            self._provider.shutdown()
+        """Export what is left; takes 2 seconds at most."""
+        self._close()
+
+    def _root(self, name: str, kind: Kind, metadata: Metadata, attributes: dict[str, Any]) -> Span:
+        remote = remote_of(metadata)
+        identity = remote.trace if remote is not None else new_trace()
+        assert self._sink is not None
+        trace = Trace(identity, asked(metadata) or self._sampler(identity, remote), self._sink)
+        trace.root = Span(trace, remote.span if remote is not None else "", name, kind, attributes)
+        return trace.root
+
+    def _layer(self, inner: Handler) -> Handler:
+        """Around the whole stack: the server's span, or one below what is under way in this process."""
+
+        async def traced(call: Call) -> Reply:
+            above = current.get()
+            if above is None:
+                span = self._root(call.method[1:], Kind.SERVER, call.metadata, rpc_attributes(call.method))
+            else:
+                span = above.child(f"call {call.model}")
+            span.attributes["inferloom.model"] = call.model
+            if call.version:
+                span.attributes["inferloom.version"] = call.version
+            with span:
+                try:
+                    reply = await inner(call)
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    if not isinstance(error, Exception) and self._clock.now() >= call.deadline - LATE:
+                        span.fail(DeadlineExceeded(f"no answer from '{call.model}' before the deadline"))
+                    raise
+                if above is None:
+                    span.answered()
+                return reply
+
+        return traced
+
+
+def traced_attempt(inner: Attempt) -> Attempt:
+    """A client's span around each attempt. Its context replaces the caller's in the metadata: the replica continues it."""
+
+    async def attempt(endpoint: Any, call: Call, policy: Any, clock: Any, metadata: Metadata) -> Any:
+        above = current.get()
+        if above is None:
+            return await inner(endpoint, call, policy, clock, metadata)
+        above.attempts += 1
+        span = asking(above, endpoint.replica, call)
+        span.attributes["inferloom.attempt"] = above.attempts
+        with span:
+            answer = await inner(endpoint, call, policy, clock, sent_with(metadata, span, endpoint.replica))
+            failed = getattr(answer, "error", None)
+            if failed is None:
+                span.answered()
+            else:
+                span.fail(failed)
+            return answer
+
+    return attempt
 
 
 def from_environment(service: str) -> Tracing:
     """Tracing as the usual environment variables configure it; off without an OTLP endpoint.
 
     Raises:
-        ConfigError: an endpoint is configured and the packages are missing.
+        ConfigError: an endpoint is configured and the packages are missing, or a variable is wrong.
     """
     if not any(os.environ.get(name) for name in ENDPOINTS) or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return Tracing()
-    try:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        raise ConfigError(
-            "an OTLP endpoint is set and OpenTelemetry is missing: pip install 'inferloom[tracing]'"
-        ) from None
-    name = os.environ.get("OTEL_SERVICE_NAME", service)
-    provider = TracerProvider(resource=Resource.create({"service.name": name}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return Tracing(provider)
+    from inferloom.mesh.telemetry.tracing_export import otlp_exporting
+
+    sampler = sampler_from_environment()
+    exporting = otlp_exporting(service)
+    return Tracing(exporting.put, sampler, close=exporting.close)
 
 
-def call_layer(provider: Any) -> Layer:
-    """A server span around each call; its context travels on in the metadata."""
-    from opentelemetry import trace
-    from opentelemetry.propagate import extract
-
-    tracer = provider.get_tracer("inferloom.router")
-
-    def layer(inner: Handler) -> Handler:
-        async def traced(call: Call) -> Reply:
-            service, _, method = call.method.lstrip("/").rpartition("/")
-            parent = extract({key: value for key, value in call.metadata if isinstance(value, str)})
-            attributes = {
-                "rpc.system": "grpc",
-                "rpc.service": service,
-                "rpc.method": method,
-                "inferloom.model": call.model,
-                "inferloom.version": call.version,
-            }
-            with tracer.start_as_current_span(
-                call.method.lstrip("/"),
-                context=parent,
-                kind=trace.SpanKind.SERVER,
-                attributes=attributes,
-                record_exception=False,
-                set_status_on_exception=False,
-            ) as span:
-                try:
-                    reply = await inner(call)
-                except BaseException as error:
-                    _end(span, error, trace)
-                    raise
-                span.set_attribute("rpc.grpc.status_code", 0)
-                return reply
-
-        return traced
-
-    return layer
+def operation(name: str, **attributes: str | bool | float) -> Span | Nothing:
+    """`Tracing.operation` of the one that is active in this context."""
+    return _here.get().operation(name, **attributes)
 
 
-def traced_attempt(provider: Any, inner: Attempt) -> Attempt:
-    """A client span around each attempt. Its context replaces the caller's in the metadata, so Triton continues it."""
-    from opentelemetry import trace
-    from opentelemetry.propagate import inject
-
-    tracer = provider.get_tracer("inferloom.router")
-
-    async def attempt(endpoint: Any, call: Call, policy: Any, clock: Any, metadata: Metadata) -> Any:
-        attributes = {
-            "rpc.system": "grpc",
-            "server.address": endpoint.replica.host,
-            "server.port": endpoint.replica.port,
-            "inferloom.model": call.model,
-            "inferloom.replica": endpoint.replica.id,
-        }
-        with tracer.start_as_current_span(
-            "attempt",
-            kind=trace.SpanKind.CLIENT,
-            attributes=attributes,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            carrier: dict[str, str] = {}
-            inject(carrier)
-            others = tuple(pair for pair in metadata if pair[0] not in _CONTEXT_KEYS)
-            try:
-                answer = await inner(endpoint, call, policy, clock, others + tuple(carrier.items()))
-            except BaseException as error:
-                _end(span, error, trace)
-                raise
-            failed = getattr(answer, "error", None)
-            if failed is None:
-                span.set_attribute("rpc.grpc.status_code", 0)
-            else:
-                status = status_of(failed)
-                span.set_attribute("rpc.grpc.status_code", status.code.value[0])
-                span.set_status(trace.StatusCode.ERROR, status.message)
-            return answer
-
-    return attempt
-
-
-def _end(span: Any, error: BaseException, trace: Any) -> None:
-    if isinstance(error, Exception):
-        status = status_of(error)
-        span.set_attribute("rpc.grpc.status_code", status.code.value[0])
-        if status.code in SERVER_FAULTS:
-            span.set_status(trace.StatusCode.ERROR, status.message)
-        return
-    span.set_attribute("rpc.grpc.status_code", StatusCode.CANCELLED.value[0])
-    span.set_attribute("inferloom.cancelled", True)
+_here: ContextVar[Tracing] = ContextVar("inferloom_tracing", default=Tracing())  # noqa: B039 it is never changed

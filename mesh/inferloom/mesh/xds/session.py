@@ -19,7 +19,7 @@ from inferloom.mesh.xds.discovery import CDS, EDS, LDS, RDS, Ask, Node, Push
 from inferloom.mesh.xds.subscription import Subscription
 from inferloom.mesh.xds.target import Target, Units, assemble, digest, model_of, owner
 
-__all__ = ["PATIENCE", "Session"]
+__all__ = ["BRIEF", "PATIENCE", "Session"]
 
 PATIENCE = 5.0  # seconds that a step waits for the client
 BRIEF = 0.5  # seconds that one who comes back has for asking after all it has; Envoy asks at once

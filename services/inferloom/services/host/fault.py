@@ -10,6 +10,7 @@ from grpc import StatusCode
 
 from inferloom.mesh.call import Metadata
 from inferloom.mesh.errors import (
+    DETAILS_KEY,
     INNER_KEY,
     PUSHBACK_KEY,
     REASON_KEY,
@@ -55,7 +56,8 @@ def inside(error: InferloomError) -> InferloomError:
     if not status.trailing:
         return error
     kept = tuple(pair for pair in status.trailing if pair[0] in _ABOUT_REPEATING)
-    return ReplicaError(status.code, status.message, (*kept, (INNER_KEY, "1")) if kept else ())
+    details = tuple(pair for pair in status.trailing if pair[0] == DETAILS_KEY)
+    return ReplicaError(status.code, status.message, (*details, *kept, (INNER_KEY, "1")) if kept else details)
 
 
 def stack_text(error: BaseException) -> str:

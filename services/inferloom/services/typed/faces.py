@@ -116,10 +116,17 @@ class Faces:
             return True  # the call itself will say why
 
     def _holds(self, kept: _Kept, model: Model) -> bool:
-        name = model.name
-        same = kept.model is model and kept.hints is self._documents.get((MODELS, name))
+        """Whether it is as good as a new one: replicas that come and go in a restart must not hold up a call.
+
+        Where the model's own object changed, the new face is being made.
+        """
+        same = kept.model is model or kept.model.versions == model.versions
+        return same and self._documented(kept, model.name)
+
+    def _documented(self, kept: _Kept, name: str) -> bool:
         fresh = kept.served.numbered or self.router.clock.now() < kept.time + PROVISIONAL
-        return same and fresh and kept.lock is self._documents.get((LOCKS, name))
+        hints, lock = self._documents.get((MODELS, name)), self._documents.get((LOCKS, name))
+        return fresh and kept.hints is hints and kept.lock is lock
 
     async def _built(self, name: str, version: str) -> Served:
         """Whoever asks meanwhile waits for the same."""
@@ -143,6 +150,9 @@ class Faces:
             raise ModelNotFound(name, self.router.pool.catalog.near(name))
         hints, lock = self._documents.get((MODELS, name)), self._documents.get((LOCKS, name))
         served = await (self._model(name, version) if model.kind is Kind.MODEL else self._typed(name))
+        before = self._kept.get((name, version))
+        if before is not None and before.served == served:
+            served = before.served  # its classes are made already
         self._kept[name, version] = _Kept(model, hints, lock, served, self.router.clock.now())
         if not version and served.numbered:
             others = {service: of for service, of in self.served.value.items() if of != name}
@@ -233,7 +243,9 @@ class Faces:
                 return  # its next change is seen
             try:
                 async with self._turns:
-                    await self.of(name)
+                    kept = self._kept.get((name, ""))
+                    if kept is None or kept.model is not model or not self._documented(kept, name):
+                        await self._built(name, "")
                 return
             except ModelNotFound:
                 continue  # the router sees the catalog a moment later

@@ -21,6 +21,7 @@ __all__ = ["Array", "Element", "short"]
 
 Array = np.ndarray[Any, Any]
 DIGITS = range(6, 10)  # nine always tell a float32
+LARGEST = float(np.finfo(np.float32).max)
 WIDE = ("int64", "uint64")  # JSON may have them as text: JavaScript's numbers end at 2^53
 _KINDS = {"bool": "bool", "float": "float", "double": "float", "string": "text", "bytes": "bytes"}
 _PLAIN: dict[str, frozenset[type]] = {
@@ -270,7 +271,8 @@ def shortest(array: Array) -> Array:
 def _written(value: Any) -> float:
     exact = float(value)
     tries = (float(f"{exact:.{digits}g}") for digits in DIGITS)
-    return next((near for near in tries if np.float32(near) == value), exact)
+    # Readers of protobuf's JSON refuse what is above the largest float32 by a hair.
+    return next((near for near in tries if np.float32(near) == value and abs(near) <= LARGEST), exact)
 
 
 def _float(value: Any, dtype: Any) -> Any:

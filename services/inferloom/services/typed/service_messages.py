@@ -134,7 +134,7 @@ class ServiceMessages:
 
 
 def _struct_fields(value: Any) -> dict[str, Any]:
-    """What the class of google.protobuf.Value takes: any pool has a class of its own."""
+    """What the class of google.protobuf.Value takes; those of lists and structs take JSON themselves."""
     if value is None:
         return {"null_value": 0}
     if isinstance(value, bool):
@@ -144,8 +144,8 @@ def _struct_fields(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"string_value": value}
     if isinstance(value, list):
-        return {"list_value": {"values": [_struct_fields(each) for each in value]}}
-    return {"struct_value": {"fields": {key: _struct_fields(each) for key, each in value.items()}}}
+        return {"list_value": value}
+    return {"struct_value": value}
 
 
 def _struct(value: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from inferloom.mesh.xds.discovery import CDS, EDS, LDS, RDS, Ask, Node, Push
 from inferloom.mesh.xds.route_hosts import join, split
-from inferloom.mesh.xds.session import PATIENCE, Session
+from inferloom.mesh.xds.session import BRIEF, PATIENCE, Session
 from inferloom.mesh.xds.target import Target
 
 
@@ -254,6 +254,29 @@ def test_versions_are_made_of_the_contents_alone() -> None:
     one, two = connected(target(iris="1", rose="1")), connected(target(rose="1", iris="1"))
     for kind in (CDS, EDS, LDS, RDS):
         assert one.session.subscriptions[kind].version == two.session.subscriptions[kind].version
+
+
+def test_one_that_comes_back_loses_the_route_before_the_cluster_of_what_went_meanwhile() -> None:
+    before = connected(target(iris="1", rose="1")).session.subscriptions
+    client = Client()
+    client.offer(target(iris="1", lily="1"))
+    assert client.ask(CDS, version=before[CDS].version) == []
+    assert client.ask(EDS, "model/iris", "model/rose", version=before[EDS].version) == []
+    assert client.ask(LDS, version=before[LDS].version) == []
+    client.ask(RDS, "edge", version=before[RDS].version)
+    routes = client.pop(RDS)
+    assert set(hosts(routes)) == {"everything", "iris"}, "what it has, and no longer needs"
+    client.ack(routes)
+    clusters = client.pop(CDS)
+    assert set(clusters.resources) == {"mesh-router", "model/iris", "model/lily"}
+
+
+def test_one_that_comes_back_and_does_not_ask_after_routes_is_told_of_clusters_all_the_same() -> None:
+    client = Client()
+    client.offer(target(iris="1"))
+    assert client.ask(CDS, version="of long ago") == []
+    client.now += BRIEF
+    assert kinds(client.hear(client.session.tick(client.now))) == [CDS]
 
 
 class TestRefusals:

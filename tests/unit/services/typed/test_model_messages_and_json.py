@@ -61,8 +61,8 @@ def arrays(draw: st.DrawFn, datatype: str, shape: tuple[int, ...], text: bool) -
         return flat.reshape(shape)
     dtype = NUMPY[datatype]
     if dtype.kind == "f":
-        bits = {"FP16": 16, "FP32": 32, BF16: 16}.get(datatype, 64)
-        elements: Any = st.floats(width=bits if datatype != BF16 else 16, allow_nan=True)
+        bits: Any = {"FP16": 16, "FP32": 32, BF16: 16}.get(datatype, 64)
+        elements: Any = st.floats(width=bits, allow_nan=True)
     elif dtype.kind == "b":
         elements = st.booleans()
     else:

@@ -1,0 +1,205 @@
+"""Spans as the request path makes them: a few slots and two readings of the clock.
+
+Nearly all spans are thrown away (at a ratio of 1 %, 99 of 100), so they cost what making an object costs; they become
+OpenTelemetry's only when they are exported (tracing_export.py). Whether a trace is exported is decided when its first span
+in this process, its root, has ended: where it is sampled, or where something in it failed (a tail decision, as an
+OpenTelemetry Collector makes it for all processes together).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from enum import IntEnum
+from time import time_ns
+from types import TracebackType
+from typing import Any
+
+from grpc import StatusCode
+
+from inferloom.mesh.errors import status_of
+from inferloom.mesh.telemetry.tracing_context import new_span
+
+__all__ = ["NOTHING", "SERVER_FAULTS", "Kind", "Nothing", "Span", "Trace", "child", "current", "trace_id"]
+
+MOST = 256  # spans of one undecided trace that are kept; a stream may have any number of them
+SERVER_FAULTS = frozenset(
+    {
+        StatusCode.UNKNOWN,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.UNIMPLEMENTED,
+        StatusCode.INTERNAL,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DATA_LOSS,
+    }
+)  # a server span of these is an error; others are the caller's (semantic conventions for gRPC)
+Attributes = dict[str, str | bool | int | float]
+
+
+class Kind(IntEnum):
+    """OTLP's kinds of spans."""
+
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+
+
+class Trace:
+    """One trace, as far as it runs below one root in this process.
+
+    Args:
+        sink: takes finished spans that are to be exported.
+    """
+
+    __slots__ = ("dropped", "failed", "id", "over", "root", "sampled", "sink", "spans")
+
+    def __init__(self, trace: str, sampled: bool, sink: Callable[[Span], object]) -> None:
+        self.id = trace
+        self.sampled = sampled  # decided at its beginning, and said onwards
+        self.sink = sink
+        self.failed = False
+        self.over = False
+        self.root: Span | None = None
+        self.spans: list[Span] = []
+        self.dropped = 0
+
+    def take(self, span: Span) -> None:
+        """A span has ended."""
+        if self.sampled or (self.over and self.failed):
+            self.sink(span)
+            return
+        if self.over:
+            return
+        if span is self.root:
+            self.over = True
+            if self.failed:
+                if self.dropped:
+                    span.attributes["inferloom.spans_dropped"] = self.dropped
+                for each in self.spans:
+                    self.sink(each)
+                self.sink(span)
+            self.spans = []
+        elif len(self.spans) < MOST:
+            self.spans.append(span)
+        else:
+            self.dropped += 1
+
+
+class Span:
+    """A piece of work. `with span:` makes it the parent of what is begun inside, and says how it ended.
+
+    Attributes:
+        status: "" where there is nothing to say, else the message of an error.
+        attempts: replicas asked below it so far.
+    """
+
+    __slots__ = (
+        "_token", "attempts", "attributes", "began", "ended", "id", "is_error", "kind", "links", "message", "name",
+        "parent", "trace",
+    )  # fmt: skip
+
+    def __init__(self, trace: Trace, parent: str, name: str, kind: Kind, attributes: Attributes) -> None:
+        self.trace = trace
+        self.id = new_span()
+        self.parent = parent
+        self.name = name
+        self.kind = kind
+        self.attributes = attributes
+        self.links: list[tuple[str, str]] = []
+        self.is_error = False
+        self.message = ""
+        self.attempts = 0
+        self.ended = 0
+        self._token: Token[Span | None] | None = None
+        self.began = time_ns()
+
+    @property
+    def traceparent(self) -> str:
+        """For whoever is asked below it."""
+        return f"00-{self.trace.id}-{self.id}-{'01' if self.trace.sampled else '00'}"
+
+    def child(self, name: str, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = None) -> Span:
+        return Span(self.trace, self.id, name, kind, {} if attributes is None else attributes)
+
+    def set(self, **attributes: str | bool | float) -> None:
+        """Attributes of ours: "inferloom." goes before each name."""
+        for name, value in attributes.items():
+            self.attributes[f"inferloom.{name}"] = value
+
+    def link(self, other: Span) -> None:
+        self.links.append((other.trace.id, other.id))
+
+    def answered(self) -> None:
+        """It was a call over gRPC and ended well."""
+        self.attributes["rpc.grpc.status_code"] = 0
+
+    def fail(self, error: BaseException) -> None:
+        """How it ended. A cancellation is told apart from an error, and the caller's own fault is no server's."""
+        rpc = "rpc.system" in self.attributes
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self.attributes["inferloom.cancelled"] = True
+            if rpc:
+                self.attributes["rpc.grpc.status_code"] = StatusCode.CANCELLED.value[0]
+            return
+        status = status_of(error)
+        if rpc:
+            self.attributes["rpc.grpc.status_code"] = status.code.value[0]
+        self.attributes["error.type"] = status.code.name
+        if status.code in SERVER_FAULTS:
+            self.trace.failed = True
+        elif self.kind is Kind.SERVER:
+            return
+        self.is_error, self.message = True, status.message
+
+    def end(self) -> None:
+        """Once; again is nothing."""
+        if not self.ended:
+            self.ended = time_ns()
+            self.trace.take(self)
+
+    def __enter__(self) -> Span:
+        self._token = current.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._token is not None
+        try:
+            current.reset(self._token)
+        except ValueError:  # an async generator that another task closes: that one's context is none of ours
+            self._token = None
+        if error is not None and "error.type" not in self.attributes:
+            self.fail(error)
+        self.end()
+
+
+class Nothing:
+    """Takes the place of a span where nothing is traced."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+NOTHING = Nothing()
+current: ContextVar[Span | None] = ContextVar("inferloom_span", default=None)
+
+
+def child(name: str, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Any] | None = None) -> Span | Nothing:
+    """`with child(...) as span:` a span below the current one; None where nothing is traced."""
+    parent = current.get()
+    if parent is None:
+        return NOTHING
+    return parent.child(name, kind, dict(attributes) if attributes else None)
+
+
+def trace_id() -> str:
+    """Of the request that is worked on here, 32 hex digits; "" where it is not traced."""
+    span = current.get()
+    return "" if span is None else span.trace.id
