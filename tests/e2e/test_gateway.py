@@ -227,6 +227,17 @@ def test_no_request_fails_while_a_replica_is_killed_and_comes_back(up: Up) -> No
     assert callers.failures == [], callers
 
 
+def test_no_request_fails_while_a_replica_is_frozen(up: Up) -> None:
+    with Callers(up.address) as callers:
+        callers.after(50)
+        with frozen(tritons(up)[0]):
+            wait_for(lambda: serving(up, "iris") < 2, 20)
+            callers.after(50)
+        wait_for(lambda: serving(up, "iris") == 2, 60)
+        callers.after(50)
+    assert callers.failures == [], callers
+
+
 def test_no_request_fails_while_the_control_plane_is_killed_and_comes_back(up: Up) -> None:
     with Callers(up.address) as callers:
         callers.after(50)

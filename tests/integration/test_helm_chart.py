@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import helm_python
 import pytest
 import yaml
 
 from inferloom.mesh.version import __version__
-from tests.support.helm import CHART, MATRIX, lint, render
+from tests.support.helm import CHART, MATRIX, SIZES, lint, render
 
 DOCS = Path(__file__).parents[2] / "docs" / "kubernetes.md"
 
@@ -22,7 +23,8 @@ def test_the_chart_lints_strictly_and_every_object_is_valid_for_kubernetes(value
     rendered = render(values)
     names = [(found["kind"], found["metadata"]["name"]) for found in rendered.objects]
     assert len(names) == len(set(names))
-    expected = 1 + len(values.get("models", {}))
+    expected = 1 + values.get("edge", {}).get("enabled", True) + values.get("composer", {}).get("enabled", False)
+    expected += len(values.get("models", {})) + len(values.get("hosts", {}))
     assert len(rendered.all("Deployment")) == expected
 
 
@@ -41,11 +43,24 @@ def test_the_chart_carries_inferlooms_version() -> None:
 
 
 def test_the_notes_name_the_entries_and_what_a_client_needs() -> None:
-    notes = render(MATRIX["TLS and tokens"]).notes
+    notes = render(MATRIX["no edge, TLS and tokens"]).notes
     assert "1 model entry (digits)" in notes
     assert "the client needs the authority of Secret router-tls and the bearer token of Secret callers" in notes
     assert "There is no model yet" in render().notes
     assert "load code" in render(MATRIX["no network policy"]).notes
+    assert "hosts Checkout, rank, composer" in render(MATRIX["hosts and pipelines"]).notes
+
+
+@pytest.mark.parametrize("values", [{}, *SIZES.values()], ids=["defaults", *SIZES])
+def test_an_installation_is_rehearsed_without_a_cluster(values: dict[str, Any], tmp_path: Path) -> None:
+    with helm_python.Config(
+        kubeconfig_path=str(tmp_path / "none"), namespace="prod", storage_driver="memory"
+    ) as nowhere:
+        release = nowhere.install(str(CHART), "mesh", values, dry_run="client")
+    assert release["status"] == "pending-install"
+    rendered = {(found["kind"], found["metadata"]["name"]) for found in render(values).objects}
+    installed = [found for found in yaml.safe_load_all(release["manifest"]) if found]
+    assert {(found["kind"], found["metadata"]["name"]) for found in installed} == rendered
 
 
 def test_every_object_in_the_schema_refuses_unknown_keys() -> None:
@@ -61,6 +76,16 @@ def test_every_object_in_the_schema_refuses_unknown_keys() -> None:
     walk(json.loads((CHART / "values.schema.json").read_text()), "")
     # Helm's own, and a volume source as Kubernetes has it: one key, of those that Kubernetes knows.
     assert free == ["/$defs/repository/properties/volume", "/properties/global"]
+
+
+def test_what_the_schema_leaves_open_is_checked_by_others() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    open_ones = [schema["consul-agent"], schema["documents"]["items"]["properties"]["spec"]]
+    assert [each["$comment"] for each in open_ones] == [
+        "checked by that chart's own schema",
+        "checked by inferloom itself",
+    ]
+    assert json.dumps(schema).count('"additionalProperties": true') == len(open_ones)
 
 
 def test_the_values_in_the_documentation_render() -> None:

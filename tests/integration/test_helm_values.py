@@ -17,7 +17,12 @@ def model(name: str = "digits", **keys: Any) -> dict[str, Any]:
 
 UNKNOWN = {
     "at the top": ({"routr": {}}, "'routr'"),
-    "of the router": ({"router": {"replica": 2}}, "'replica'"),
+    "of the router": ({"router": {"replica": 2}}, "at '/router': additional properties 'replica'"),
+    "of the edge": ({"edge": {"tls": {"secrets": "a"}}}, "at '/edge/tls': additional properties 'secrets'"),
+    "of a host": ({"hosts": {"a": {"source": "a.py", "cpu": 1}}}, "at '/hosts/a': additional properties 'cpu'"),
+    "of a document": ({"documents": [{"kind": "split", "name": "a", "spec": {}, "x": 1}]}, "at '/documents/0'"),
+    "of the Consul of its own": ({"consul-agent": {"enabled": True, "replicas": 3}}, "'replicas'"),
+    "of S3": (model(repository={"s3": {"url": "s3://bucket", "sha256": {"a": "0" * 64}, "path": "x"}}), "'path'"),
     "of a model": (model(gpu=2), "'gpu'"),
     "of a model's image": (model(image={"version": "25.10"}), "'version'"),
     "of the defaults": ({"defaults": {"load": ["a"]}}, "'load'"),
@@ -42,7 +47,7 @@ WRONG = {
     "no repository": ({"models": {"digits": {}}}, "missing property 'repository'"),
     "an empty repository": (
         model(repository={}),
-        "models.digits.repository: give exactly one of pvc, hostPath and volume",
+        "models.digits.repository: give exactly one of pvc, hostPath, volume, image and s3",
     ),
     "two repositories": (model(repository={"pvc": "a", "hostPath": "/a"}), "(given: pvc, hostPath)"),
     "a host path that is not absolute": (
@@ -68,6 +73,42 @@ WRONG = {
     ),
     "an authority without TLS": ({"consul": {"tls": {"ca": {"secret": "a"}}}}, "set it to true"),
     "client certificates without TLS": ({"router": {"tls": {"clientCertificates": True}}}, "needs router.tls.secret"),
+    "TLS behind the edge": ({"router": {"tls": {"secret": "a"}}}, "set edge.tls, or edge.enabled to false"),
+    "routes to an HTTP port that is off": (
+        {"edge": {"enabled": False}, "router": {"tls": {"secret": "a"}}, "ingress": {"http": {"hosts": ["a.example"]}}},
+        "router.tls turns the HTTP port off",
+    ),
+    "one name for both routes": (
+        {"gatewayApi": {"grpcHostnames": ["a.example"], "httpHostnames": ["a.example"]}},
+        "give them different names",
+    ),
+    "a pipeline that nothing runs": (
+        {"documents": [{"kind": "pipeline", "name": "p", "spec": {}}]},
+        "set composer.enabled to true",
+    ),
+    "a document twice": (
+        {"documents": [{"kind": "split", "name": "s", "spec": {}}] * 2},
+        "documents: split 's' is there twice",
+    ),
+    "a host without code": ({"hosts": {"shop": {}}}, "hosts.shop.source: name the Python file"),
+    "KEDA without Prometheus": ({"router": {"autoscaling": {"kind": "keda"}}}, "set monitoring.prometheus"),
+    "a most below the least": (
+        {"router": {"autoscaling": {"kind": "hpa", "min": 5, "max": 2}}},
+        "max (2) is below min (5)",
+    ),
+    "a checksum that is none": (
+        model(repository={"s3": {"url": "s3://bucket", "sha256": {"digits/1/model.onnx": "abc"}}}),
+        "/models/digits/repository/s3/sha256",
+    ),
+    "a path out of the repository": (
+        model(repository={"s3": {"url": "s3://bucket", "sha256": {"../x": "0" * 64}}}),
+        "'../x' does not match pattern",
+    ),
+    "S3 without checksums": (model(repository={"s3": {"url": "s3://bucket"}}), "missing property 'sha256'"),
+    "TLS to a Consul that has none": (
+        {"consul": {"tls": {"enabled": True}}, "consul-agent": {"enabled": True}},
+        "consul-agent has no TLS",
+    ),
     "root": ({"podSecurityContext": {"runAsUser": 0}}, "/podSecurityContext/runAsUser"),
 }
 

@@ -86,8 +86,8 @@ def _array(value: Any) -> Array:
 class Talk:
     """One stream, message by message."""
 
-    def __init__(self, face: Any, timeout: float | None = None) -> None:
-        self.call = face.ModelStreamInfer(timeout=timeout)
+    def __init__(self, face: Any, timeout: float | None = None, metadata: Any = None) -> None:
+        self.call = face.ModelStreamInfer(timeout=timeout, metadata=metadata)
 
     async def __aenter__(self) -> Talk:
         return self

@@ -16,6 +16,7 @@ from typing import Any
 from inferloom.clients.aio import MeshClient
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.router.server import ServerSettings
+from inferloom.mesh.telemetry.tracing import Tracing
 from inferloom.services.host.config import HostConfig
 from inferloom.services.host.host import Host
 from tests.support.router import LOOPBACK
@@ -35,10 +36,12 @@ def write_app(path: Path, text: str) -> Path:
 
 
 @asynccontextmanager
-async def running_host(registry: Registry, app: Path, **options: Any) -> AsyncIterator[Host]:
+async def running_host(
+    registry: Registry, app: Path, tracing: Tracing | None = None, **options: Any
+) -> AsyncIterator[Host]:
     """A host in this process, ready."""
     settings: dict[str, Any] = {"watch_lag": LAG, "hang": 0.0, "drain_timeout": 2.0, **options}
-    host = Host(HostConfig(app=str(app), **settings), registry)
+    host = Host(HostConfig(app=str(app), **settings), registry, tracing=tracing)
     running = asyncio.create_task(host.run(), name="host")
     ready = asyncio.create_task(host.ready.wait())
     try:

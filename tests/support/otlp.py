@@ -1,52 +1,49 @@
-"""Receivers of traces in this process: OTLP over gRPC, as the router sends it, and over HTTP, as Triton does."""
+"""Where traces of tests go: a receiver in this process, or a Jaeger.
+
+With JAEGER_QUERY_URL set (http://HOST:16686) everything is sent to that machine's ports 4317 and 4318 and read back from
+Jaeger's API; the tests are the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import gzip
-import json
+import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import urlsplit
 
-import grpc
-from aiohttp import web
-from google.protobuf import json_format
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from inferloom.mesh.telemetry import receiver
+from inferloom.mesh.telemetry.tree import SpanRecord, outline
+from tests.support.jaeger import trace_of
 
-__all__ = ["Span", "Traces", "receiving"]
+__all__ = ["Span", "Traces", "receiving", "traces_received"]
 
-IDS = ("traceId", "spanId", "parentSpanId")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One span; ids in hex, "" for no parent."""
-
-    service: str
-    name: str
-    trace: str
-    id: str
-    parent: str
-    kind: int
-    status: int  # 0 unset, 1 ok, 2 error
-    attributes: dict[str, Any]
+Span = SpanRecord
+JAEGER = "JAEGER_QUERY_URL"
 
 
 class Traces:
     """What was received."""
 
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-        self.grpc = ""  # http://HOST:PORT for OTLP over gRPC
-        self.http = ""  # http://HOST:PORT/v1/traces
+    def __init__(self, received: receiver.Received, jaeger: str = "") -> None:
+        self._received = received
+        self._jaeger = jaeger
+        host = urlsplit(jaeger).hostname
+        self.grpc = f"http://{host}:4317" if jaeger else received.grpc
+        self.http = f"http://{host}:4318/v1/traces" if jaeger else received.http
+
+    @property
+    def spans(self) -> list[Span]:
+        """All that came to the receiver in this process."""
+        return self._received.spans
 
     def of(self, trace: str) -> list[Span]:
-        return [span for span in self.spans if span.trace == trace]
+        return self._received.of(trace)
+
+    async def of_trace(self, trace: str) -> list[Span]:
+        """The spans of a trace so far, wherever they are."""
+        return await trace_of(self._jaeger, trace) if self._jaeger else self.of(trace)
 
     async def until(self, condition: Callable[[], bool], timeout: float = 40.0) -> None:
         end = time.monotonic() + timeout
@@ -54,73 +51,32 @@ class Traces:
             assert time.monotonic() < end, f"not within {timeout} s; so far {self.spans}"
             await asyncio.sleep(0.02)
 
-    def take(self, request: Any) -> None:
-        for resource in request.resource_spans:
-            named = {each.key: each.value.string_value for each in resource.resource.attributes}
-            for scope in resource.scope_spans:
-                for span in scope.spans:
-                    self.spans.append(_span(named.get("service.name", ""), span))
+    async def are(self, trace: str, expected: str, *shown: str, timeout: float = 40.0) -> list[Span]:
+        """Return a trace's spans once they look as expected: the whole tree, no more and no less.
+
+        Args:
+            expected: as `outline` has it, with `shown` of our attributes.
+        """
+        end = time.monotonic() + timeout
+        lines = expected.rstrip().strip("\n")
+        while True:
+            spans = await self.of_trace(trace)
+            if outline(spans, shown) == lines:
+                return spans
+            if time.monotonic() > end:
+                assert outline(spans, shown) == lines, f"not within {timeout} s; it is\n{outline(spans, shown)}"
+            await asyncio.sleep(0.05)
 
 
-def _span(service: str, span: Any) -> Span:
-    values = {
-        each.key: getattr(each.value, each.value.WhichOneof("value") or "string_value") for each in span.attributes
-    }
-    ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-    return Span(service, span.name, *ids, span.kind, span.status.code, values)
-
-
-class _Service(trace_service_pb2_grpc.TraceServiceServicer):
-    def __init__(self, traces: Traces) -> None:
-        self._traces = traces
-
-    async def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self._traces.take(request)
-        return pb.ExportTraceServiceResponse()
-
-
-def _from_json(text: bytes) -> Any:
-    """OTLP's JSON has its ids in hex, where protobuf's has bytes in base64."""
-
-    def fixed(value: Any) -> Any:
-        if isinstance(value, list):
-            return [fixed(each) for each in value]
-        if isinstance(value, dict):
-            return {k: _base64(v) if k in IDS and v else fixed(v) for k, v in value.items()}
-        return value
-
-    return json_format.ParseDict(fixed(json.loads(text)), pb.ExportTraceServiceRequest(), ignore_unknown_fields=True)
-
-
-def _base64(digits: str) -> str:
-    return base64.b64encode(bytes.fromhex(digits)).decode()
+@contextmanager
+def traces_received() -> Iterator[Traces]:
+    """A receiver, on free ports."""
+    with receiver.receiving() as received:
+        yield Traces(received, os.environ.get(JAEGER, "").rstrip("/"))
 
 
 @asynccontextmanager
 async def receiving() -> AsyncIterator[Traces]:
-    """Both receivers, on free ports."""
-    traces = Traces()
-    server = grpc.aio.server()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Service(traces), server)  # type: ignore[no-untyped-call]
-    traces.grpc = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-
-    async def post(request: web.Request) -> web.Response:
-        body = await request.read()
-        if body[:2] == b"\x1f\x8b":
-            body = gzip.decompress(body)
-        is_json = "json" in request.content_type
-        traces.take(_from_json(body) if is_json else pb.ExportTraceServiceRequest.FromString(body))
-        return web.Response(body=b"{}" if is_json else b"", content_type=request.content_type)
-
-    app = web.Application()
-    app.add_routes([web.post("/v1/traces", post)])
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    traces.http = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces"
-    await server.start()
-    try:
+    """The same for `async with`."""
+    with traces_received() as traces:
         yield traces
-    finally:
-        await runner.cleanup()
-        await server.stop(None)

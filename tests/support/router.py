@@ -63,6 +63,12 @@ class Server:
         return int(self._triton.http.rpartition(":")[2])
 
     @property
+    def metrics_port(self) -> int:
+        """Of its metrics; another one after each start."""
+        assert self._triton is not None
+        return self._triton.metrics
+
+    @property
     def pid(self) -> int:
         assert self._triton is not None
         return self._triton.pid

@@ -33,9 +33,9 @@ def static_bootstrap(resources: Resources) -> dict[str, Any]:
 
 
 def as_json(message: betterproto2.Message) -> dict[str, Any]:
-    """A message as JSON that Envoy reads: betterproto2 writes the names of fields with a digit in a way of its own."""
+    """A message as JSON that Envoy reads: betterproto2 has ways of its own with a digit in a name and with an empty Any."""
     text = json.dumps(message.to_dict(casing=betterproto2.Casing.SNAKE)).replace("consecutive_5_xx", "consecutive_5xx")
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = json.loads(text.replace('{"@type": ""}', "{}"))
     return found
 
 

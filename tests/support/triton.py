@@ -27,6 +27,7 @@ class Triton:
     grpc: str  # host:port
     http: str
     log: Path
+    metrics: int  # port
 
 
 def write_model(repository: Path, name: str, config: str, source: str, version: int = 1) -> None:
@@ -66,7 +67,7 @@ def running_triton(repository: Path, log: Path, *, extra: Sequence[str] = ("--lo
         )
     try:
         _wait(process, f"http://127.0.0.1:{http_port}/v2/health/ready", log)
-        yield Triton(process.pid, f"127.0.0.1:{grpc_port}", f"127.0.0.1:{http_port}", log)
+        yield Triton(process.pid, f"127.0.0.1:{grpc_port}", f"127.0.0.1:{http_port}", log, metrics_port)
     finally:
         process.terminate()
         try:

@@ -20,6 +20,7 @@ from inferloom.mesh.errors import DETAILS_KEY
 from inferloom.mesh.registry.memory import MemoryRegistry
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.server import RouterServer, ServerSettings
+from inferloom.mesh.telemetry.tracing import Tracing
 from inferloom.services.typed.faces import Faces
 from inferloom.services.typed.grpc_face import TypedFace
 from inferloom.services.typed.http import HttpFace
@@ -47,10 +48,10 @@ class TypedMesh:
 
 
 @asynccontextmanager
-async def running_typed(servers: Mapping[str, Server]) -> AsyncIterator[TypedMesh]:
+async def running_typed(servers: Mapping[str, Server], tracing: Tracing | None = None) -> AsyncIterator[TypedMesh]:
     """On free ports; the servers' names are their replica ids."""
     registry = MemoryRegistry()
-    router = Router(registry)
+    router = Router(registry, tracing=tracing)
     faces = Faces(router)
     server = RouterServer(router, ServerSettings(address=LOOPBACK), [TypedFace(router, faces)])
     mesh = Mesh(router, server, registry)

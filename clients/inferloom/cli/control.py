@@ -12,9 +12,12 @@ from rich.table import Table
 from inferloom.cli.registry import open_registry
 from inferloom.cli.signals import stop_requested
 from inferloom.mesh.admin import Admin
-from inferloom.mesh.errors import RegistryUnavailable
+from inferloom.mesh.errors import ConfigError, RegistryUnavailable
 from inferloom.mesh.listen import parse_address
+from inferloom.mesh.registry.registry_metrics import registry_metrics
 from inferloom.mesh.router.security import read_token
+from inferloom.mesh.telemetry.tracing import configured_endpoint
+from inferloom.mesh.telemetry.tracing_sampling import sampler_from_environment
 from inferloom.v1 import control_pb2 as pb
 from inferloom.v1 import control_pb2_grpc
 
@@ -22,6 +25,25 @@ __all__ = ["run_control", "show_status", "status_table"]
 
 PATIENCE = 5.0  # seconds
 DUMPED = "Proto constraint validation failed"
+
+
+def otlp_address(given: str) -> str:
+    """HOST:PORT that edges send their traces to: what was given, else of $OTEL_EXPORTER_OTLP_ENDPOINT; "": none.
+
+    Args:
+        given: "off": none whatever the environment says.
+
+    Raises:
+        ConfigError: it is no address, or one that needs TLS, which the edge does not do there.
+    """
+    if given == "off":
+        return ""
+    at = given or configured_endpoint()
+    if not at:
+        return ""
+    if at.startswith("https://"):
+        raise ConfigError(f"--otlp: {at} needs TLS: name a receiver on this network, or off")
+    return str(parse_address(at.removeprefix("http://").rstrip("/"), "--otlp"))
 
 
 async def run_control(
@@ -34,6 +56,7 @@ async def run_control(
     token_file: Path | None = None,
     write_token_file: Path | None = None,
     zone: str = "",
+    otlp: str = "",
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -53,6 +76,8 @@ async def run_control(
             http=str(parse_address(router_http, "--router-http")),
             tokens=tuple(each for each in (token, write_token) if each) if token else (),
             zone=zone,
+            otlp=otlp_address(otlp),
+            trace_ratio=sampler_from_environment().ratio,
         ),
         write_token=write_token or token,
     )
@@ -66,7 +91,7 @@ async def run_control(
         ready=lambda: starting[0] if starting else "",
         catalog=lambda: source.catalog,
         config=lambda: config,
-        collect=plane.collect,
+        collect=lambda: (*plane.collect(), *registry_metrics(source, {})),
     )
     try:
         where = await face.start(parse_address(admin, "--admin"))

@@ -38,6 +38,8 @@ triton_app = typer.Typer(no_args_is_help=True, help="The managed Triton runtime.
 app.add_typer(triton_app, name="triton")
 control_app = typer.Typer(help="The control plane: feeds edges by xDS; the one watcher of Consul on a machine.")
 app.add_typer(control_app, name="control")
+export_app = typer.Typer(no_args_is_help=True, help="A mesh for somewhere else.")
+app.add_typer(export_app, name="export")
 
 Mesh = Annotated[
     str | None,
@@ -397,6 +399,7 @@ def sidecar(
     repository: Annotated[Path | None, typer.Option(help="Model repository to load and to watch.")] = None,
     triton_url: Annotated[str, typer.Option(help="Attach to a running Triton at HOST:PORT (gRPC).")] = "",
     triton_http_port: Annotated[int, typer.Option(min=0, max=65535, help="REST port of an attached Triton.")] = 0,
+    triton_metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Its metrics port.")] = 0,
     triton: Triton = "managed",
     triton_option: Annotated[list[str] | None, typer.Option(help="Passed on to tritonserver.")] = None,
     registry: Annotated[str, typer.Option(help=FORMS)] = "consul",
@@ -425,6 +428,7 @@ def sidecar(
         triton=triton,
         triton_url=triton_url,
         triton_http_port=triton_http_port,
+        triton_metrics_port=triton_metrics_port,
         triton_options=tuple(triton_option or ()),
         advertise=advertise,
         replica_id=id,
@@ -546,6 +550,10 @@ def control(
     token_file: Annotated[Path | None, typer.Option(help="File with the token that calls of an edge need.")] = None,
     write_token_file: Annotated[Path | None, typer.Option(help="File with the token that writing needs.")] = None,
     zone: Annotated[str, typer.Option(help="REGION/ZONE of edges that do not say theirs.")] = "",
+    otlp: Annotated[
+        str,
+        typer.Option(help="HOST:PORT that edges send traces to; off; else that of OTEL_EXPORTER_OTLP_ENDPOINT."),
+    ] = "",
 ) -> None:
     """Run a control plane: feeds edges by xDS, and watches the registry for the processes of this machine."""
     if context.invoked_subcommand is not None:
@@ -562,6 +570,7 @@ def control(
             token_file=token_file,
             write_token_file=write_token_file,
             zone=zone,
+            otlp=otlp,
         )
     )
 
@@ -610,12 +619,100 @@ def codegen(
 
 
 @app.command()
+def explain(
+    request_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[REQUEST_ID]", help="Its x-request-id, id or trace id; default: list the last ones."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Rows of the list; 0: all that are kept.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    mesh: Mesh = None,
+    token: Token = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+) -> None:
+    """Tell why a request was slow or failed; without an id, list those that were and did."""
+    from inferloom.cli.explain import explain as run
+    from inferloom.cli.state import find
+    from inferloom.clients.channel import Endpoint
+
+    state = find(mesh, token)
+    _run(run(request_id, Endpoint(state.address, ca=ca, cert=cert, key=key), state.token, limit=limit, json=json))
+
+
+@app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Print one frame.")] = False,
+    mesh: Mesh = None,
+    token: Token = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+) -> None:
+    """Show what the mesh looks like now: models, replicas, load, splits, pipelines, failures. q quits."""
+    from inferloom.cli.state import find
+    from inferloom.cli.top import top as run
+    from inferloom.clients.channel import Endpoint
+
+    state = find(mesh, token)
+    _run(run(Endpoint(state.address, ca=ca, cert=cert, key=key), state.token, once=once))
+
+
+@app.command()
 def doctor() -> None:
     """Say what works on this machine, and what to install."""
     from inferloom.cli.doctor import run_doctor
 
     if not _run(run_doctor()):
         raise typer.Exit(1)
+
+
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="A folder as `up` takes it.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="For the Dockerfile and what it copies; made anew.")] = (
+        Path("build")
+    ),
+    base: Annotated[str, typer.Option(help="The mesh's own image, for the line that is printed.")] = "",
+) -> None:
+    """Write what `docker build` makes an image of: your services and their lock, your models, a revision."""
+    from inferloom.cli.build import build as run
+
+    made = _run(run(source, out))
+    arguments = [f"--build-arg REVISION={made.revision}", *([f"--build-arg BASE={base}"] if base else [])]
+    print(f"{made.revision}\ndocker build {' '.join(arguments)} -t {made.image} {out}")
+
+
+@export_app.command("helm")
+def export_helm(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="A folder as `up` takes it.")],
+    image: Annotated[str, typer.Option(help="Name of the image of `inferloom build`, as it is pushed.")] = "",
+    models: Annotated[
+        str, typer.Option(help="Where Tritons get their models: image, s3://BUCKET/PREFIX or pvc:NAME.")
+    ] = "image",
+) -> None:
+    """Print the values with which the Helm chart makes the same mesh, document for document."""
+    from inferloom.cli.export import export_helm as run
+
+    text, notes = _run(run(source, image, models))
+    print(text, end="")
+    for note in notes:
+        print(f"inferloom: {note}", file=sys.stderr)
+
+
+@export_app.command("apply", hidden=True)
+def export_apply(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON: documents as they are stored.")],
+    registry: Annotated[str, typer.Option(help=FORMS)] = "consul",
+    source: Annotated[list[Path] | None, typer.Option(help="Python file with functions that pipelines name.")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds for the models that they name.")] = 0.0,
+) -> None:
+    """Write documents straight into a registry: what the chart's Job does."""
+    from inferloom.cli.apply_direct import apply_directly
+
+    if not _run(apply_directly(file, registry, frozenset(source or ()), wait)):
+        raise typer.Exit(2)
 
 
 @triton_app.command("install")

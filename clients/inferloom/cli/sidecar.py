@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-
-from prometheus_client.core import Metric
 
 from inferloom.cli.registry import open_registry
 from inferloom.cli.signals import stop_requested
 from inferloom.mesh.admin import Admin
 from inferloom.mesh.listen import parse_address
-from inferloom.mesh.telemetry.metrics import gauge
+from inferloom.mesh.registry.registry_metrics import registry_metrics
+from inferloom.mesh.telemetry.tracing import from_environment
 from inferloom.sidecar.board import Phase, SidecarStatus
 from inferloom.sidecar.config import SidecarConfig
-from inferloom.sidecar.load import ModelLoad
+from inferloom.sidecar.metrics import SidecarMetrics
 from inferloom.sidecar.sidecar import Sidecar
 
 __all__ = ["run_sidecar"]
-
-LOAD_EVERY = 5.0  # seconds between readings of Triton's own metrics
 
 
 async def run_sidecar(
@@ -33,18 +29,20 @@ async def run_sidecar(
     """
     stop = stop_requested()
     source = open_registry(registry, token, control)
+    tracing = from_environment("inferloom-sidecar")
+    tracing.activate()
     sidecar = Sidecar(config, source)
-    loads: dict[str, ModelLoad] = {}
+    metrics = SidecarMetrics(sidecar, config.id, config.gpus)
     face = Admin(
         "sidecar",
         ready=lambda: _why_not_ready(sidecar.status.value),
         catalog=lambda: source.catalog,
         config=lambda: {"registry": registry, **{k: str(v) for k, v in vars(config).items()}},
-        collect=lambda: _metrics(sidecar.status.value, loads),
+        collect=lambda: (*metrics.collect(), *registry_metrics(source, {})),
     )
     running = asyncio.create_task(asyncio.sleep(0))
     stopping = asyncio.create_task(stop.wait())
-    reading = asyncio.create_task(_read_load(sidecar, loads), name="read load")
+    reading = asyncio.create_task(metrics.run(), name="read Triton's metrics")
     saying = asyncio.create_task(asyncio.sleep(0))
     try:
         where = await face.start(parse_address(admin, "--admin"))
@@ -61,6 +59,7 @@ async def run_sidecar(
         await asyncio.gather(stopping, reading, saying, running, return_exceptions=True)
         await source.close()
         await face.close()
+        tracing.close()
 
 
 def _why_not_ready(status: SidecarStatus) -> str:
@@ -78,26 +77,3 @@ async def _say_ready(sidecar: Sidecar, admin: str) -> None:
             serving = [f"{m.model}:{','.join(m.versions)}" for m in status.models.values() if m.versions]
             print(f"ready admin={admin} models={' '.join(serving) or 'none yet'}", flush=True)
             return
-
-
-async def _read_load(sidecar: Sidecar, loads: dict[str, ModelLoad]) -> None:
-    while True:
-        fresh = await sidecar.load()
-        loads.clear()
-        loads.update(fresh)
-        await asyncio.sleep(LOAD_EVERY)
-
-
-def _metrics(status: SidecarStatus, loads: Mapping[str, ModelLoad]) -> Iterable[Metric]:
-    yield gauge(
-        "inferloom_sidecar_model_phase",
-        "1 for the phase a model is in.",
-        ("model", "phase"),
-        (((m.model, str(p)), float(m.phase is p)) for m in status.models.values() for p in Phase),
-    )
-    yield gauge(
-        "inferloom_triton_generation", "Starts of Triton by this sidecar.", (), [((), float(status.generation))]
-    )
-    for name, text in (("pending", "Requests that wait in Triton."), ("succeeded", "Requests Triton has answered.")):
-        rows = [((model,), float(getattr(load, name))) for model, load in loads.items()]
-        yield gauge(f"inferloom_triton_{name}", text, ("model",), rows)

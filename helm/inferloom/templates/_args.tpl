@@ -1,35 +1,90 @@
 {{/*
-Every flag of the command line that this chart uses, in this one place; a test parses them with the command itself.
-
-  inferloom router   --grpc --admin --registry --max-message-mib --drain-timeout
-                     [--tls-cert --tls-key [--tls-client-ca]] [--token-file]
-  inferloom sidecar  --triton-url --triton-http-port --registry --advertise --id --health-port --admin --drain-timeout
-                     --weight [--locality]
-
-From the environment: CONSUL_HTTP_TOKEN, CONSUL_HTTP_SSL, CONSUL_CACERT (as Consul's own tools), and HOME for caches.
-$(NAME) is filled in by Kubernetes.
+Every command line that this chart uses, in this one place; a test parses them with the command itself.
+From the environment: CONSUL_HTTP_TOKEN, CONSUL_HTTP_SSL, CONSUL_CACERT (as Consul's own tools), OTEL_*, INFERLOOM_LOG, and
+HOME for caches. $(NAME) is filled in by Kubernetes.
 */}}
 
-{{- define "inferloom.registry" -}}
-{{- printf "consul://%s:%d" (.Values.consul.host | default "$(HOST_IP)") (int .Values.consul.port) -}}
+{{- define "inferloom.tlsArgs" -}}
+{{- if .secret }}
+- --tls-cert=/etc/inferloom/tls/tls.crt
+- --tls-key=/etc/inferloom/tls/tls.key
+{{- if .clientCertificates }}
+- --tls-client-ca=/etc/inferloom/tls/ca.crt
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "inferloom.tokenArgs" -}}
+{{- if .Values.auth.tokenSecret.name }}
+- --token-file=/etc/inferloom/auth/token
+{{- end }}
+{{- if .Values.auth.writeTokenSecret.name }}
+- --write-token-file=/etc/inferloom/auth/write-token
+{{- end }}
+{{- end }}
+
+{{- define "inferloom.edgeArgs" -}}
+- edge
+- --listen=0.0.0.0:8081
+- --control=127.0.0.1:9091
+- --admin=127.0.0.1:9901
+- --access-log={{ .Values.edge.accessLog }}
+- --concurrency={{ int .Values.edge.concurrency }}
+- --drain-timeout={{ int .Values.edge.drainTimeoutSeconds }}
+- --max-message-mib={{ int .Values.maxMessageMib }}
+- --max-memory-mib={{ int .Values.edge.maxMemoryMib }}
+{{- with .Values.edge.zone }}
+- --zone={{ . }}
+{{- end }}
+{{- include "inferloom.tlsArgs" .Values.edge.tls }}
+{{- end }}
+
+{{- define "inferloom.controlArgs" -}}
+- control
+- --grpc=127.0.0.1:9091
+- --admin=0.0.0.0:9100
+- --registry=consul://{{ include "inferloom.consul" . }}
+- --router={{ include "inferloom.fullname" . }}-router:8081
+- --router-http={{ include "inferloom.fullname" . }}-router:8080
+{{- include "inferloom.tokenArgs" . }}
 {{- end }}
 
 {{- define "inferloom.routerArgs" -}}
 - router
 - --grpc=0.0.0.0:8081
+- --http={{ ternary "off" "0.0.0.0:8080" (ne .Values.router.tls.secret "") }}
 - --admin=0.0.0.0:9100
-- --registry={{ include "inferloom.registry" . }}
-- --max-message-mib={{ int .Values.router.maxMessageMib }}
+- --registry=consul://{{ include "inferloom.consul" . }}
+- --max-message-mib={{ int .Values.maxMessageMib }}
 - --drain-timeout={{ int .Values.router.drainTimeoutSeconds }}
-{{- if .Values.router.tls.secret }}
-- --tls-cert=/etc/inferloom/tls/tls.crt
-- --tls-key=/etc/inferloom/tls/tls.key
-{{- if .Values.router.tls.clientCertificates }}
-- --tls-client-ca=/etc/inferloom/tls/ca.crt
+{{- include "inferloom.tlsArgs" .Values.router.tls }}
+{{- include "inferloom.tokenArgs" . }}
+{{- end }}
+
+{{/* Takes root and host: an entry with its defaults. */}}
+{{- define "inferloom.hostArgs" -}}
+- host
+{{- with .host.source }}
+- {{ . }}
+{{- if not (or $.host.only (not $.host.pipelines)) }}
+- --no-services
 {{- end }}
 {{- end }}
-{{- if .Values.router.tokenSecret.name }}
-- --token-file=/etc/inferloom/token/token
+{{- range .host.only }}
+- --only={{ . }}
+{{- end }}
+{{- if .host.pipelines }}
+- --pipelines
+{{- end }}
+- --grpc=0.0.0.0:8081
+- --admin=0.0.0.0:9100
+- --registry=consul://{{ include "inferloom.consul" .root }}
+- --advertise=$(POD_IP)
+- --id=$(POD_NAME)
+- --max-message-mib={{ int .root.Values.maxMessageMib }}
+- --drain-timeout={{ int .host.drainTimeoutSeconds }}
+{{- with .host.locality }}
+- --locality={{ . }}
 {{- end }}
 {{- end }}
 
@@ -37,15 +92,27 @@ $(NAME) is filled in by Kubernetes.
 - sidecar
 - --triton-url=127.0.0.1:8001
 - --triton-http-port=8000
-- --registry={{ include "inferloom.registry" .root }}
+- --triton-metrics-port=8002
+- --registry=consul://{{ include "inferloom.consul" .root }}
 - --advertise=$(POD_IP)
 - --id=$(POD_NAME)
 - --health-port=9102
-- --admin=0.0.0.0:9101
+- --admin=0.0.0.0:9100
 - --drain-timeout={{ int .root.Values.sidecar.drainTimeoutSeconds }}
 - --weight={{ .model.weight }}
 {{- with .model.locality }}
 - --locality={{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "inferloom.documentsArgs" -}}
+- export
+- apply
+- /etc/inferloom/documents/documents.json
+- --registry=consul://{{ include "inferloom.consul" . }}
+- --wait={{ int .Values.documentsJob.waitSeconds }}
+{{- with .Values.composer.source }}
+- --source={{ . }}
 {{- end }}
 {{- end }}
 
@@ -69,6 +136,14 @@ would take the old one away. tritonserver has no option for it; it is a field of
 - --grpc-keepalive-permit-without-calls=true
 - --grpc-http2-min-recv-ping-interval-without-data=5000
 - --grpc-http2-max-pings-without-data=0
+{{- with .root.Values.tracing }}
+{{- if .tritonEndpoint }}
+- --trace-config=mode=opentelemetry
+- --trace-config=opentelemetry,url={{ .tritonEndpoint }}
+- --trace-config=level=TIMESTAMPS
+- --trace-config=rate={{ divf 1.0 .ratio | int | max 1 }}
+{{- end }}
+{{- end }}
 {{- range .model.tritonOptions }}
 - {{ . | quote }}
 {{- end }}

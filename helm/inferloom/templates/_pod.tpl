@@ -1,17 +1,20 @@
-{{/* Metadata of a pod template. Takes what inferloom.labels takes. */}}
+{{/* Metadata of a pod template. Takes what inferloom.labels takes, main (the container to look at) and annotations. */}}
 {{- define "inferloom.podMetadata" -}}
 labels: {{- include "inferloom.labels" . | nindent 2 }}
 annotations:
-  kubectl.kubernetes.io/default-container: {{ ternary "sidecar" "router" (eq .component "model") }}
+  kubectl.kubernetes.io/default-container: {{ .main }}
   {{- with .name }}
-  inferloom/model: {{ . | quote }}
+  inferloom/{{ $.component }}: {{ . | quote }}
+  {{- end }}
+  {{- with .annotations }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
   {{- with .root.Values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
 
-{{/* The part of a pod's spec that all pods share. Takes root, component, name (of a model) and nodeSelector, tolerations. */}}
+{{/* The part of a pod's spec that all pods share. Takes root, component, name and nodeSelector, tolerations. */}}
 {{- define "inferloom.podSpec" -}}
 automountServiceAccountToken: false  # nothing here asks Kubernetes for anything
 enableServiceLinks: false  # or a Service named "consul" sets CONSUL_PORT and its kin
@@ -43,8 +46,13 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Probes on the admin face, of router and sidecar alike. */}}
+{{/* Probes on the admin face, which every role has. Takes the seconds that a start may last. */}}
 {{- define "inferloom.adminProbes" -}}
+startupProbe:
+  httpGet: {path: /live, port: admin}
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: {{ div . 2 }}
 livenessProbe:
   httpGet: {path: /live, port: admin}
   periodSeconds: 10
@@ -55,10 +63,19 @@ readinessProbe:
   timeoutSeconds: 2
 {{- end }}
 
-{{/* The environment of router and sidecar. HOME is where the last good snapshot of the catalog is kept; it outlives a
-     restart of the container, not the pod. */}}
+{{/* GET of Envoy's admin port, which is on loopback: the kubelet cannot ask it. Takes the path. */}}
+{{- define "inferloom.envoyProbe" -}}
+exec:
+  command: [python, -c, "import urllib.request as u; u.urlopen('http://127.0.0.1:9901{{ . }}', timeout=3)"]
+periodSeconds: 10
+timeoutSeconds: 5
+{{- end }}
+
+{{/* The environment of every role. HOME is where the last good snapshot of the catalog is kept; it outlives a restart of
+     the container, not the pod. */}}
 {{- define "inferloom.env" -}}
 - {name: HOME, value: /tmp}
+- {name: INFERLOOM_LOG, value: {{ .Values.logLevel }}}
 - {name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
 - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
 - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
@@ -73,6 +90,14 @@ readinessProbe:
 - {name: CONSUL_CACERT, value: /etc/inferloom/consul/ca.crt}
 {{- end }}
 {{- end }}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .ratio | toString | quote }}}
+- {name: OTEL_RESOURCE_ATTRIBUTES, value: "k8s.pod.name=$(POD_NAME),k8s.namespace.name={{ $.Release.Namespace }}"}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "inferloom.mounts" -}}
@@ -82,9 +107,10 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
+{{/* Takes root and tmpSize. */}}
 {{- define "inferloom.volumes" -}}
-- {name: tmp, emptyDir: {sizeLimit: 64Mi}}
-{{- with .Values.consul.tls.ca }}
+- {name: tmp, emptyDir: {sizeLimit: {{ .tmpSize }}}}
+{{- with .root.Values.consul.tls.ca }}
 {{- $items := list (dict "key" .key "path" "ca.crt") }}
 {{- if .secret }}
 - {name: consul-ca, secret: {secretName: {{ .secret | quote }}, items: {{ toJson $items }}}}
@@ -94,20 +120,36 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
-{{/* At most one replica at a time is taken away by drains of nodes. Takes root, component, name, object and replicas. */}}
-{{- define "inferloom.disruptionBudget" -}}
-{{- if gt (int .replicas) 1 }}
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata:
-  name: {{ .object }}
-  namespace: {{ .root.Release.Namespace }}
-  labels: {{- include "inferloom.labels" . | nindent 4 }}
-spec:
-  maxUnavailable: 1
-  unhealthyPodEvictionPolicy: AlwaysAllow
-  selector:
-    matchLabels: {{- include "inferloom.selectorLabels" . | nindent 6 }}
+{{/* What edge and router read beside that: a certificate, and the tokens. */}}
+{{- define "inferloom.tlsMount" -}}
+{{- if .secret }}
+- {name: tls, mountPath: /etc/inferloom/tls, readOnly: true}
+{{- end }}
+{{- end }}
+{{- define "inferloom.tlsVolume" -}}
+{{- if .secret }}
+- {name: tls, secret: {secretName: {{ .secret | quote }}}}
+{{- end }}
+{{- end }}
+{{- define "inferloom.authMount" -}}
+{{- if or .tokenSecret.name .writeTokenSecret.name }}
+- {name: auth, mountPath: /etc/inferloom/auth, readOnly: true}
+{{- end }}
+{{- end }}
+{{- define "inferloom.authVolume" -}}
+{{- if or .tokenSecret.name .writeTokenSecret.name }}
+- name: auth
+  projected:
+    sources:
+      {{- with .tokenSecret }}
+      {{- if .name }}
+      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: token}]}
+      {{- end }}
+      {{- end }}
+      {{- with .writeTokenSecret }}
+      {{- if .name }}
+      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: write-token}]}
+      {{- end }}
+      {{- end }}
 {{- end }}
 {{- end }}

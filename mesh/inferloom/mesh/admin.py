@@ -1,8 +1,9 @@
-"""The admin face of every role, over HTTP on loopback: /live /ready /catalog /config /stacks /metrics."""
+"""The admin face of every role, over HTTP on loopback: /live /ready /catalog /config /stacks /metrics /loglevel."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import sys
 import traceback
@@ -15,7 +16,9 @@ from prometheus_client.core import Metric
 
 from inferloom.mesh.catalog import Catalog
 from inferloom.mesh.clock import SYSTEM, Clock
+from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address, check_free
+from inferloom.mesh.telemetry import logs
 from inferloom.mesh.telemetry.metrics import CONTENT_TYPE, exposition, gauge
 from inferloom.mesh.version import __version__
 
@@ -71,6 +74,8 @@ class Admin:
                 web.get("/config", self._get_config),
                 web.get("/stacks", self._get_stacks),
                 web.get("/metrics", self._get_metrics),
+                web.get("/loglevel", self._get_loglevel),
+                web.post("/loglevel", self._post_loglevel),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
@@ -122,10 +127,32 @@ class Admin:
         body = exposition(self._collect, self._own)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
+    async def _get_loglevel(self, request: web.Request) -> web.Response:
+        return web.Response(text=logs.level() + "\n")
+
+    async def _post_loglevel(self, request: web.Request) -> web.Response:
+        """The level is the body: debug, info, warning or error. From this machine alone: a probe's port may be open."""
+        if not _local(request.remote):
+            return web.Response(text="the log level is changed from this machine alone\n", status=403)
+        if "Origin" in request.headers:  # a page in a browser on this machine
+            return web.Response(text="not for browsers\n", status=403)
+        try:
+            logs.change_level((await request.text()).strip())
+        except ConfigError as error:
+            return web.Response(text=f"{error}\n", status=400)
+        return await self._get_loglevel(request)
+
     def _own(self) -> Iterable[Metric]:
         text = "How late the event loop was to wake up."
         yield gauge("inferloom_event_loop_lag_seconds", text, ("role",), [((self._role,), self._lag)])
         yield gauge("inferloom_info", "1; the version.", ("role", "version"), [((self._role, __version__), 1.0)])
+        yield gauge(
+            "inferloom_ready", "1 where /ready says so.", ("role",), [((self._role,), float(not self._ready()))]
+        )
+
+
+def _local(remote: str | None) -> bool:
+    return remote is not None and ipaddress.ip_address(remote.partition("%")[0]).is_loopback
 
 
 def _json(value: Any) -> web.Response:

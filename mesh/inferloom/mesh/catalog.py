@@ -63,6 +63,7 @@ class Replica:
     problem: str = ""  # why it, or one of its versions, is not serving; for people
     kind: Kind = Kind.MODEL
     repeat: Repeat = Repeat.ANY
+    pings: bool = False  # its gRPC server takes a ping every 5 s; one of default settings would hang up
     app_port: int = 0  # HTTP port of the service's own application (ASGI), 0: none
 
     @property

@@ -21,7 +21,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 from grpc import StatusCode
@@ -58,6 +58,8 @@ class InferloomError(Exception):
     """The root. `code` is the gRPC status code a caller sees; `str(error)` is the message."""
 
     code: StatusCode = StatusCode.INTERNAL
+    told: MetadataPairs = ()  # trailing metadata that is not the error's own: by which to ask for an explanation
+    replica: str = ""  # id of the replica that was asked last, where a router knows; not told to callers
 
 
 class Violation(NamedTuple):
@@ -203,6 +205,14 @@ class Status:
 
 def status_of(error: BaseException) -> Status:
     """The status of any exception. An unexpected one becomes INTERNAL without its text: that belongs in the log."""
+    status = _own_status(error)
+    if not isinstance(error, InferloomError) or not error.told:
+        return status
+    keys = {key for key, _ in error.told}
+    return replace(status, trailing=(*(pair for pair in status.trailing if pair[0] not in keys), *error.told))
+
+
+def _own_status(error: BaseException) -> Status:
     if isinstance(error, ReplicaError):
         return Status(error.code, str(error), error.trailing)
     if isinstance(error, Exhausted):

@@ -20,7 +20,7 @@ REPLICA_STATE_SERVING: ReplicaState
 REPLICA_STATE_DRAINING: ReplicaState
 
 class Replica(_message.Message):
-    __slots__ = ("model", "id", "host", "port", "state", "versions", "http_port", "weight", "locality", "generation", "healthy", "check", "problem", "kind", "repeat", "app_port", "load")
+    __slots__ = ("model", "id", "host", "port", "state", "versions", "http_port", "weight", "locality", "generation", "healthy", "check", "problem", "kind", "repeat", "pings", "app_port", "load")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class Replica(_message.Message):
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     REPEAT_FIELD_NUMBER: _ClassVar[int]
+    PINGS_FIELD_NUMBER: _ClassVar[int]
     APP_PORT_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     model: str
@@ -53,9 +54,10 @@ class Replica(_message.Message):
     problem: str
     kind: str
     repeat: str
+    pings: bool
     app_port: int
     load: ReplicaLoad
-    def __init__(self, model: _Optional[str] = ..., id: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ..., state: _Optional[_Union[ReplicaState, str]] = ..., versions: _Optional[_Iterable[str]] = ..., http_port: _Optional[int] = ..., weight: _Optional[float] = ..., locality: _Optional[str] = ..., generation: _Optional[int] = ..., healthy: _Optional[bool] = ..., check: _Optional[str] = ..., problem: _Optional[str] = ..., kind: _Optional[str] = ..., repeat: _Optional[str] = ..., app_port: _Optional[int] = ..., load: _Optional[_Union[ReplicaLoad, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., id: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ..., state: _Optional[_Union[ReplicaState, str]] = ..., versions: _Optional[_Iterable[str]] = ..., http_port: _Optional[int] = ..., weight: _Optional[float] = ..., locality: _Optional[str] = ..., generation: _Optional[int] = ..., healthy: _Optional[bool] = ..., check: _Optional[str] = ..., problem: _Optional[str] = ..., kind: _Optional[str] = ..., repeat: _Optional[str] = ..., pings: _Optional[bool] = ..., app_port: _Optional[int] = ..., load: _Optional[_Union[ReplicaLoad, _Mapping]] = ...) -> None: ...
 
 class ReplicaLoad(_message.Message):
     __slots__ = ("breaker", "why", "in_flight", "latency_ms", "requests_per_second", "requests", "failures")

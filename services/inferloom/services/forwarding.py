@@ -22,6 +22,8 @@ from inferloom.mesh.errors import DeadlineExceeded, NoReplica, ReplicaError, Uns
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.group import Group
 from inferloom.mesh.router.router import Router
+from inferloom.mesh.telemetry.tracing_span import current
+from inferloom.services.traced_http import passing_on
 
 __all__ = ["Forwarder", "Place"]
 
@@ -88,9 +90,13 @@ class Forwarder:
                     raise Unsupported(f"no replica of '{call.model}' has an HTTP port for it")
                 raise NoReplica(group.explain(clock.now()))
             where = place(endpoint.replica)
-            answer = await self._attempt(request, endpoint, where, silence, body) if where.port else None
-            if answer is not None:
-                return answer
+            if where.port:
+                with passing_on(request.method, endpoint.replica) as span:
+                    answer = await self._attempt(request, endpoint, where, silence, body)
+                    if span is not None and answer is not None:
+                        span.http_answered(answer.status)
+                if answer is not None:
+                    return answer
             tried.append(endpoint)
 
     async def _attempt(
@@ -178,6 +184,9 @@ def _onwards(request: web.Request, body: bytes | None) -> CIMultiDict[str]:
     if body is not None:
         for name in ("Content-Encoding", "Content-Length"):
             headers.popall(name, None)
+    span = current.get()
+    if span is not None:
+        headers["traceparent"] = span.traceparent
     chain = [headers.get("X-Forwarded-For", ""), request.remote or ""]
     headers["X-Forwarded-For"] = ", ".join(filter(None, chain))
     headers.setdefault("X-Forwarded-Proto", request.scheme)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import parse_address
+from inferloom.sidecar.tracing import receiver_from_environment
 
 __all__ = ["SidecarConfig"]
 
@@ -25,6 +26,7 @@ class SidecarConfig:
     triton: str = "managed"  # "managed", "path" (tritonserver on PATH) or "docker[:TAG]"
     triton_url: str = ""  # "host:port" (gRPC) of a running Triton to attach to instead
     triton_http_port: int = 0  # REST port of an attached Triton; 0: none
+    triton_metrics_port: int = 0  # its metrics port; 0: not known
     advertise: str = "127.0.0.1"  # the host others reach Triton at; not loopback: Triton listens on all addresses
     grpc_port: int = 0  # Triton's ports; 0: a free one, another at each start
     http_port: int = 0
@@ -36,6 +38,7 @@ class SidecarConfig:
     health_host: str = "127.0.0.1"  # where grpc.health.v1 answers
     health_port: int = 0  # 0: a free one
     triton_options: tuple[str, ...] = ()  # passed to tritonserver, after ours
+    triton_traces: str = field(default_factory=receiver_from_environment)  # OTLP over HTTP; "": it traces nothing
     log_path: Path | None = None  # Triton's output is appended to it
     allow_vulnerable_triton: bool = False  # let a Triton older than 25.07 be reached from other machines
     load_timeout: float = 300.0  # for Triton's start, for each load and for each first request
@@ -65,7 +68,14 @@ class SidecarConfig:
         for name in ("drain_timeout", "watch_lag", "restart_first"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} {getattr(self, name)}: it must not be negative")
-        for name in ("grpc_port", "http_port", "metrics_port", "health_port", "triton_http_port"):
+        for name in (
+            "grpc_port",
+            "http_port",
+            "metrics_port",
+            "health_port",
+            "triton_http_port",
+            "triton_metrics_port",
+        ):
             if not 0 <= getattr(self, name) <= 65535:
                 raise ConfigError(f"{name} {getattr(self, name)}: a port is 0 to 65535")
 

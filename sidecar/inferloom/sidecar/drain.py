@@ -55,7 +55,7 @@ async def _pending(server: Server) -> float:
     if not server.metrics_port:
         return 0.0
     try:
-        return sum(load.pending for load in (await fetch("127.0.0.1", server.metrics_port)).values())
+        return sum(load.pending for load in (await fetch(server.metrics_host, server.metrics_port)).values())
     except OSError as error:
         log.info("Triton's metrics not read", reason=str(error))
         return 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["RESTRICTED", "SECRET_HEADER", "flags", "is_vulnerable", "version_tuple"]
+__all__ = ["RESTRICTED", "SECRET_HEADER", "flags", "is_vulnerable", "trace_flags", "version_tuple"]
 
 # Calls that change the server, or reach into its machine: for its sidecar alone, which holds the secret.
 RESTRICTED = "model-repository,shared-memory,trace,logging"
@@ -51,6 +51,23 @@ def flags(
         options.append(f"--grpc-restricted-protocol={RESTRICTED}:inferloom={secret}")
         options.append(f"--http-restricted-api={RESTRICTED}:inferloom={secret}")
     return [*options, *extra]
+
+
+def trace_flags(receiver: str, service: str = "triton") -> list[str]:
+    """Options with which Triton continues the traces of its callers, and begins none.
+
+    Args:
+        receiver: where it posts OTLP over HTTP, "http://HOST:4318/v1/traces".
+    """
+    settings = (
+        "mode=opentelemetry",
+        "level=TIMESTAMPS",
+        "rate=0",  # of requests without a traceparent; with one each is traced, whatever its flags say
+        f"opentelemetry,url={receiver}",
+        f"opentelemetry,resource=service.name={service}",
+        "opentelemetry,bsp_schedule_delay=1000",  # milliseconds
+    )
+    return [f"--trace-config={setting}" for setting in settings]
 
 
 def version_tuple(version: str) -> tuple[int, ...]:

@@ -17,7 +17,9 @@ import structlog
 from grpc import StatusCode
 
 from inferloom.mesh.clock import Clock
-from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.errors import InvalidInput, ReplicaError
+from inferloom.mesh.telemetry.tracing import operation
+from inferloom.mesh.telemetry.tracing_span import Span
 from inferloom.sidecar.board import Board, Phase
 from inferloom.sidecar.triton import TritonClient, TritonError, one_line
 from inferloom.sidecar.version_policy import load_config
@@ -126,10 +128,13 @@ class Lifecycle:
         async with self._room:
             try:
                 if model is None:
-                    await self._remove(name)
+                    with operation(f"unload {name}", model=name):
+                        await self._remove(name)
                     self._done.pop(name, None)
                 else:
-                    await self._load(model)
+                    with operation(f"load {name}", model=name, versions=",".join(model.versions)) as span:
+                        await self._load(model)
+                        self._told(span, name)
                     self._done[name] = model.fingerprint
                 self._retry_at.pop(name, None)
             except TritonError as error:
@@ -143,12 +148,19 @@ class Lifecycle:
                 self._board.show(name, Phase.FAILED, "unexpected error of the sidecar; its log has the details")
                 log.exception("unexpected error", model=name)
 
+    def _told(self, span: Span | None, name: str) -> None:
+        """Whether it serves now; why not is known to the board alone."""
+        status = self._board.models.get(name)
+        if span is not None and status is not None and status.phase is Phase.FAILED:
+            span.fail(ReplicaError(StatusCode.INTERNAL, status.message))
+
     async def _remove(self, name: str) -> None:
         """Drain, unload, forget."""
         self._board.show(name, Phase.DRAINING)
         await self._settle()
         try:
-            await self._client.unload(name, self._timeout)
+            with operation(f"triton unload {name}"):
+                await self._client.unload(name, self._timeout)
         except TritonError as error:
             if error.unreachable:
                 raise
@@ -167,7 +179,8 @@ class Lifecycle:
             self._board.show(model.name, Phase.FAILED, "it has no version folder with a model in it", kept)
             return
         self._board.show(model.name, Phase.LOADING, f"loading version {', '.join(model.versions)}", kept)
-        problems = await self._load_what_loads(model)
+        with operation(f"triton load {model.name}"):
+            problems = await self._load_what_loads(model)
         index = (await self._client.index()).get(model.name, {})
         ready = [v for v in model.versions if v in index and index[v].state == "READY"]
         left_out = [v for v in model.versions if v not in ready and v not in problems]
@@ -176,7 +189,8 @@ class Lifecycle:
         good = [v for v in kept if v in ready]
         self._board.show(model.name, Phase.WARMING, _summary(problems), good)
         for version in ready:
-            fault = await first_request(self._client, model.name, version, self._timeout, self._repository)
+            with operation(f"first request {model.name}", version=version):
+                fault = await first_request(self._client, model.name, version, self._timeout, self._repository)
             if fault:
                 problems[version] = fault
                 good = [v for v in good if v != version]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["ModelLoad", "fetch", "parse"]
+__all__ = ["ModelLoad", "fetch", "fetch_text", "parse"]
 
 LINE = re.compile(r'^(nv_inference_\w+)\{[^}]*?model="([^"]*)"[^}]*\}\s+(\S+)', re.MULTILINE)
 FIELDS = {
@@ -41,7 +41,12 @@ def parse(text: str) -> dict[str, ModelLoad]:
 
 
 async def fetch(host: str, port: int, timeout: float = 1.0) -> Mapping[str, ModelLoad]:
-    """Loads by model, now.
+    """Loads by model, now. Raises OSError: see `fetch_text`."""
+    return parse(await fetch_text(host, port, timeout))
+
+
+async def fetch_text(host: str, port: int, timeout: float = 1.0) -> str:
+    """All of Triton's metrics, as it gives them.
 
     Raises:
         OSError: Triton's metrics port does not answer (TimeoutError: not within `timeout` seconds).
@@ -54,4 +59,4 @@ async def fetch(host: str, port: int, timeout: float = 1.0) -> Mapping[str, Mode
         finally:
             writer.close()
             await writer.wait_closed()
-    return parse(answer.decode(errors="replace"))
+    return answer.decode(errors="replace").partition("\r\n\r\n")[2]

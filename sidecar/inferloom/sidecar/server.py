@@ -15,7 +15,7 @@ from inferloom.sidecar import shared_memory
 from inferloom.sidecar.board import Life
 from inferloom.sidecar.config import SidecarConfig
 from inferloom.sidecar.diagnosis import why_ended
-from inferloom.sidecar.flags import is_vulnerable
+from inferloom.sidecar.flags import is_vulnerable, trace_flags
 from inferloom.sidecar.ports import free_ports
 from inferloom.sidecar.runtime import Runtime
 from inferloom.sidecar.triton import TritonClient, TritonError
@@ -41,6 +41,7 @@ class Server:
         child: Child | None = None,
         *,
         metrics_port: int = 0,
+        metrics_host: str = "127.0.0.1",
         memory_prefix: str = "",
         cleanup: Sequence[str] = (),
     ) -> None:
@@ -48,6 +49,7 @@ class Server:
         self.client = client
         self.child = child
         self.metrics_port = metrics_port  # 0: not known
+        self.metrics_host = metrics_host
         self._memory_prefix = memory_prefix
         self._cleanup = cleanup
 
@@ -111,6 +113,7 @@ async def _start_once(runtime: Runtime, config: SidecarConfig, generation: int) 
     http, grpc_port, metrics = (port or free for port, free in zip(chosen.values(), free_ports(3), strict=True))
     secret = secrets.token_hex(16)
     prefix = shared_memory.prefix()
+    traces = trace_flags(config.triton_traces) if config.triton_traces else []
     command = runtime.command(
         repository=config.repository,
         http_port=http,
@@ -118,7 +121,7 @@ async def _start_once(runtime: Runtime, config: SidecarConfig, generation: int) 
         metrics_port=metrics,
         host=host,
         secret=secret,
-        extra=(*shared_memory.options(prefix), *config.triton_options),
+        extra=(*shared_memory.options(prefix), *traces, *config.triton_options),
     )
     devices = {"CUDA_VISIBLE_DEVICES": ",".join(config.gpus)} if config.gpus else {}
     shared_memory.remove_orphans()
@@ -168,4 +171,5 @@ async def attach(config: SidecarConfig, generation: int) -> Server:
             f"--triton-url {config.triton_url}: no Triton answers there (it is the gRPC port, 8001 by default)"
         ) from None
     host = config.advertise if not Address(config.advertise, 0).loopback else address.host
-    return Server(Life(host, address.port, config.triton_http_port, generation), client)
+    life = Life(host, address.port, config.triton_http_port, generation)
+    return Server(life, client, metrics_port=config.triton_metrics_port, metrics_host=address.host)

@@ -20,12 +20,13 @@ from inferloom.mesh.clock import SYSTEM, Clock, seeded
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.latest import Latest
 from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.telemetry.tracing import operation
 from inferloom.sidecar.board import Board, Phase, SidecarStatus
 from inferloom.sidecar.config import SidecarConfig
 from inferloom.sidecar.drain import wait_until_idle
 from inferloom.sidecar.health import HealthServer
 from inferloom.sidecar.lifecycle import Scanner
-from inferloom.sidecar.load import ModelLoad, fetch
+from inferloom.sidecar.load import ModelLoad, fetch_text, parse
 from inferloom.sidecar.registrar import Registrar
 from inferloom.sidecar.repository import scan as scan_repository
 from inferloom.sidecar.runtime import Runtime, find
@@ -63,7 +64,13 @@ class Sidecar:
         self._health = HealthServer()
         self._registrar = Registrar(registry, clock, rng, self._refused)
         record = Replica(
-            model="", id=config.id, host=config.advertise, port=0, weight=config.weight, locality=config.locality
+            model="",
+            id=config.id,
+            host=config.advertise,
+            port=0,
+            weight=config.weight,
+            locality=config.locality,
+            pings=not config.attached,  # an attached one has options of its own
         )
         self._board = Board(record, self._registrar.want)
         self._supervisor = Supervisor(config, self._board, self._seen, clock, rng, scan)
@@ -88,13 +95,17 @@ class Sidecar:
 
     async def load(self) -> Mapping[str, ModelLoad]:
         """Queue and counters by model, from Triton's metrics; empty where they are not known now."""
+        return parse(await self.triton_text())
+
+    async def triton_text(self) -> str:
+        """Triton's metrics as it gives them; "" where they are not known now."""
         server = self._supervisor.server
         if server is None or not server.metrics_port:
-            return {}
+            return ""
         try:
-            return await fetch("127.0.0.1", server.metrics_port)
+            return await fetch_text(server.metrics_host, server.metrics_port)
         except OSError:
-            return {}
+            return ""
 
     async def drain(self) -> None:
         """Ask it to drain and wait until `run` has ended."""
@@ -123,7 +134,8 @@ class Sidecar:
                 finally:
                     await cancel(supervising)
                 if self._supervisor.server is not None:
-                    await self._drain(self._supervisor.server)
+                    with operation("drain"):
+                        await self._drain(self._supervisor.server)
             finally:
                 await self._withdraw()
                 await cancel(*telling)

@@ -12,6 +12,7 @@ import structlog
 
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.telemetry.tracing import operation
 from inferloom.sidecar.attached import Follower
 from inferloom.sidecar.board import Board
 from inferloom.sidecar.config import SidecarConfig
@@ -75,7 +76,8 @@ class Supervisor:
             self.generation += 1
             began = self._clock.now()
             try:
-                self.server = await self._start(runtime)
+                with operation("start Triton", generation=self.generation):
+                    self.server = await self._start(runtime)
             except (ConfigError, StartFailed) as error:
                 if first:
                     raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from None

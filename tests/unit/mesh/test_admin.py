@@ -11,6 +11,7 @@ from aiohttp.test_utils import make_mocked_request
 from inferloom.mesh.admin import Admin
 from inferloom.mesh.catalog import Catalog
 from inferloom.mesh.clock import ManualClock
+from inferloom.mesh.telemetry import logs
 from tests.unit.mesh.fakes import replica
 
 
@@ -81,3 +82,29 @@ async def test_the_metrics_have_the_event_loops_lag() -> None:
     assert 'inferloom_event_loop_lag_seconds{role="router"} 0.25' in (await get(face, "metrics"))[1]
     measuring.cancel()
     await asyncio.gather(measuring, return_exceptions=True)
+
+
+async def asked(remote: str, body: str = "debug", headers: dict[str, str] | None = None) -> tuple[int, str]:
+    class _Transport:
+        def get_extra_info(self, key: str, default: Any = None) -> Any:
+            return (remote, 1) if key == "peername" else default
+
+    request = make_mocked_request("POST", "/loglevel", headers=headers, transport=_Transport())
+    request._read_bytes = body.encode()
+    response = await admin()._post_loglevel(request)
+    assert isinstance(response.text, str)
+    return response.status, response.text
+
+
+async def test_the_log_level_changes_while_it_runs_and_from_this_machine_alone() -> None:
+    logs.change_level("warning")
+    try:
+        assert await asked("127.0.0.1") == (200, "debug\n")
+        assert await asked("::1", "info\n") == (200, "info\n")
+        assert (await asked("10.0.0.7"))[0] == 403
+        assert (await asked("127.0.0.1", headers={"Origin": "http://example.org"}))[0] == 403
+        status, why = await asked("127.0.0.1", "loud")
+        assert (status, why) == (400, "log level 'loud' is none of debug, info, warning, error\n")
+        assert await get(admin(), "loglevel") == (200, "info\n")
+    finally:
+        logs.change_level("warning")

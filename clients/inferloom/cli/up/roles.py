@@ -54,7 +54,7 @@ async def router_task(
     from inferloom.services.typed.faces import Faces
     from inferloom.services.typed.grpc_face import TypedFace
 
-    tracing = from_environment("inferloom")
+    tracing = from_environment("inferloom-router")
     stack.callback(tracing.close)
     router = Router(registry, settings=RouterSettings(max_message=role.max_message_mib * MIB), tracing=tracing)
     record = ExposureLog(logs / EXPOSURES, option="up")

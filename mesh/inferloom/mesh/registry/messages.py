@@ -40,6 +40,7 @@ def replica_to(replica: Replica) -> pb.Replica:
         kind=replica.kind,
         repeat=replica.repeat,
         app_port=replica.app_port,
+        pings=replica.pings,
     )
 
 
@@ -63,6 +64,7 @@ def replica_from(message: pb.Replica) -> Replica:
         # What this version does not know is not repeated.
         repeat=_known(Repeat, message.repeat, Repeat.ANY, Repeat.NEVER),
         app_port=message.app_port,
+        pings=message.pings,
     )
 
 

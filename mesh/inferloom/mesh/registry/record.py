@@ -23,6 +23,7 @@ TYPES: dict[str, type] = {
     "port": int,
     "http_port": int,
     "app_port": int,
+    "pings": bool,
     "generation": int,
     "versions": list,
     "weight": float,
@@ -76,7 +77,7 @@ def decode(data: bytes) -> Replica:
 def _checked(name: str, value: Any) -> Any:
     wanted = TYPES.get(name, str)
     fits = isinstance(value, (int, float) if wanted is float else wanted)
-    if not fits or isinstance(value, bool):
+    if not fits or (isinstance(value, bool) and wanted is not bool):
         raise RecordError(f"{name} is {value!r:.80}")
     if name == "state":
         return _state(value)

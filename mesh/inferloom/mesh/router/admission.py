@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from inferloom.mesh.call import Call, Handler, Reply
 from inferloom.mesh.errors import Exhausted
+from inferloom.mesh.explain.story import current_story
 from inferloom.mesh.telemetry.metrics_series import Layers
 
 __all__ = ["Admission"]
@@ -61,7 +62,9 @@ class Admission:
             size = len(call.payload)
             self.take(size)
             try:
-                layers(call.model).admission += now() - began
+                layers(call.model).admission += (passed := now()) - began
+                if (story := current_story.get()) is not None:
+                    story.admitted = passed
                 return await inner(call)
             finally:
                 self.give(size)

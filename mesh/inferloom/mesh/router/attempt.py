@@ -7,6 +7,7 @@ from grpc import StatusCode
 from inferloom.mesh.call import Call, Metadata, Outcome, Reply, Verdict, verdict
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import INNER_KEY, PUSHBACK_KEY, DeadlineExceeded, Exhausted, InferloomError, ReplicaError
+from inferloom.mesh.explain.story import current_story
 from inferloom.mesh.oip import METHODS
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.router.endpoint import Endpoint
@@ -100,6 +101,8 @@ async def attempt_once(
             load.restart(now)
         load.done(judged, seconds, now)
         endpoint.attempts.add(code, seconds)
+        if (story := current_story.get()) is not None:
+            story.attempted(endpoint, call, code, error, began, now, reply)
     assert error is not None
     return Attempt(endpoint, error, judged, sent)
 

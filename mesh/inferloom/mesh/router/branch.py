@@ -18,6 +18,7 @@ from inferloom.mesh.resilience.health import Permit
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.splitting import Turn
 from inferloom.mesh.router.transport import StreamCall
+from inferloom.mesh.telemetry.tracing_span import Span
 from inferloom.mesh.wire import string_field
 
 __all__ = ["Branch", "Message", "ask_final", "is_empty_final"]
@@ -48,15 +49,18 @@ def ask_final(request: bytes) -> tuple[bytes, bool]:
 class Message:
     """One that was passed on."""
 
-    __slots__ = ("at", "begun", "id", "quiet", "settled", "turn")
+    __slots__ = ("at", "begun", "id", "quiet", "settled", "span", "turn")
 
-    def __init__(self, request_id: bytes, at: float, *, quiet: bool, turn: Turn | None = None) -> None:
+    def __init__(
+        self, request_id: bytes, at: float, *, quiet: bool, turn: Turn | None = None, span: Span | None = None
+    ) -> None:
         self.begun = False  # its first answer has come
         self.id = request_id
         self.at = at
         self.quiet = quiet  # the caller did not ask for an empty final response
         self.settled = False  # answered to the end, or failed
         self.turn = turn  # where a split sent it
+        self.span = span  # of a traced stream
 
 
 class Branch:
@@ -74,9 +78,11 @@ class Branch:
         "reader",
         "rpc",
         "sequence",
+        "span",
     )
 
-    def __init__(self, endpoint: Endpoint, rpc: StreamCall, permit: Permit) -> None:
+    def __init__(self, endpoint: Endpoint, rpc: StreamCall, permit: Permit, span: Span | None = None) -> None:
+        self.span = span  # of a traced stream
         self.endpoint = endpoint
         self.rpc = rpc
         self.permit = permit

@@ -71,11 +71,12 @@ class OipFace:
         router = self._router
         now, handle, finished, policy = router.clock.now, router.handle, router.metrics.finished, router.policy
         path, name_field, version_field = method.path, method.name_field, method.version_field
-        infer = method is MODEL_INFER
+        infer, failed = method is MODEL_INFER, router.failures.raised
 
         async def serve(metadata: Any, request: bytes, context: Context) -> bytes:
             began = now()
             model, version, code = UNKNOWN_MODEL, "", StatusCode.OK
+            call: Call | None = None
             try:
                 target = find_target(request, name_field, version_field, infer=infer)
                 if target.model not in router.pool.groups:
@@ -107,7 +108,10 @@ class OipFace:
                 code = StatusCode.CANCELLED
                 raise
             except Exception as error:
-                code = status_of(error).code
+                given = tuple(metadata or ())
+                code = failed(error, began, model=model, version=version, method=path, metadata=given).code
+                if call is None:
+                    router.tracing.refused(path, metadata, error)
                 await abort(context, error, path)
                 raise AssertionError from error  # abort always raises
             finally:

@@ -92,7 +92,8 @@ class Mirrors:
             # Taken here and not in the task: a task that is cancelled before it begins runs nothing, not even `finally`.
             self._admission.take(len(aim.payload))
             task = asyncio.create_task(
-                self._run(aim, endpoint, figures, real, request_id), name=f"mirror {live.split.name} {arm.name}"
+                self._run(aim, endpoint, arm.name, figures, real, request_id),
+                name=f"mirror {live.split.name} {arm.name}",
             )
             self._tasks.add(task)
             task.add_done_callback(partial(self._give_back, len(aim.payload)))
@@ -136,24 +137,24 @@ class Mirrors:
         return min(able, key=lambda endpoint: endpoint.load.cost(now, endpoint.replica.weight)), ""
 
     async def _run(
-        self, aim: Call, endpoint: Endpoint, figures: ArmFigures, real: asyncio.Future[Real], request_id: str
+        self, aim: Call, endpoint: Endpoint, arm: str, figures: ArmFigures, real: asyncio.Future[Real], request_id: str
     ) -> None:
         try:
             began = self._clock.now()
-            mirrored = await self._ask(aim, endpoint, figures, began)
+            mirrored = await self._ask(aim, endpoint, arm, figures, began)
             theirs = await real
             await _compare(aim.method, theirs, mirrored, figures, request_id)
         except Exception as error:  # nobody waits for this task: what is wrong in it must not pass unseen
             log.error("mirror failed unexpectedly", model=aim.model, exc_info=error)
 
-    async def _ask(self, aim: Call, endpoint: Endpoint, figures: ArmFigures, began: float) -> bytes | None:
+    async def _ask(self, aim: Call, endpoint: Endpoint, arm: str, figures: ArmFigures, began: float) -> bytes | None:
         """The mirror's answer; None where it is an error."""
         endpoint.load.begin()
         try:
             timeout = min(aim.deadline - began, self._pool.group(aim.model).policy.timeout)
             with ask(endpoint.replica, aim) as span:
                 if span is not None:
-                    span.set(mirror=True, arm=figures.name)
+                    span.set(mirror=True, arm=arm)
                 metadata = sent_with(aim.metadata, span, endpoint.replica)
                 reply = await endpoint.channel.send(aim.method, aim.payload, timeout, metadata, endpoint.active)
                 if span is not None:

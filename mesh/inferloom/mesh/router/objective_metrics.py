@@ -34,7 +34,7 @@ def objective_metrics(policies: Policies) -> Iterable[Metric]:
         "inferloom_objective_availability_ratio",
         "Part of the requests that shall end without a fault of the mesh or the model.",
         ("model",),
-        ((key, each.availability / 100) for key, each in rows if each.availability is not None),
+        ((key, round(each.availability / 100, 9)) for key, each in rows if each.availability is not None),
     )
     yield gauge(
         "inferloom_objective_latency_seconds",
@@ -46,7 +46,7 @@ def objective_metrics(policies: Policies) -> Iterable[Metric]:
         "inferloom_objective_latency_ratio",
         "Part of the answers that shall come within that time.",
         ("model",),
-        ((key, each.within / 100) for key, each in rows if each.latency is not None),
+        ((key, round(each.within / 100, 9)) for key, each in rows if each.latency is not None),
     )
     yield gauge(
         "inferloom_policy_refused",

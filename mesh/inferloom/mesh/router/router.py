@@ -17,11 +17,13 @@ from prometheus_client.core import Metric
 from inferloom.mesh.call import Call, Reply
 from inferloom.mesh.catalog import Model
 from inferloom.mesh.clock import SYSTEM, Clock, seeded
+from inferloom.mesh.explain.explainer import Explainer
 from inferloom.mesh.policies import Policies
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.registry.registry_metrics import registry_metrics
 from inferloom.mesh.router.admission import Admission
+from inferloom.mesh.router.explaining import Explaining
 from inferloom.mesh.router.objective_metrics import objective_metrics, objectives
 from inferloom.mesh.router.pool import Pool
 from inferloom.mesh.router.pool_metrics import pool_metrics
@@ -30,6 +32,7 @@ from inferloom.mesh.router.splitting import Splitting
 from inferloom.mesh.router.stack import assemble
 from inferloom.mesh.router.transport import Channel
 from inferloom.mesh.splits.exposure import Exposures
+from inferloom.mesh.telemetry.failures import FailureLog
 from inferloom.mesh.telemetry.metrics import RouterMetrics
 from inferloom.mesh.telemetry.tracing import Tracing
 
@@ -47,6 +50,7 @@ class RouterSettings:
     max_in_flight: int = 512 * MIB  # bytes of request messages at once
     replica_credentials: grpc.ChannelCredentials | None = None  # TLS to the replicas; None: plain text
     zone: str = field(default_factory=lambda: os.environ.get(ZONE, ""))  # "region/zone" of this process; "": not known
+    process: str = "router"  # its name in what it tells of requests
 
 
 class Router:
@@ -80,8 +84,13 @@ class Router:
         self.exposures = Exposures()
         self.splitting = Splitting(self.pool, self.admission, clock, rng, self.exposures)
         self.metrics = RouterMetrics(self._gauges, self._known)
-        self.handle = assemble(self.pool, self.admission, clock, rng, self.metrics, self.tracing, self.splitting)
+        self.explainer = Explainer(clock, rng, settings.process, self._promised_latency)
+        explaining = Explaining(self.explainer, self.pool, settings.zone)
+        self.handle = assemble(
+            self.pool, self.admission, clock, rng, self.metrics, self.tracing, self.splitting, explaining
+        )
         self.policies.on_change(self._promised)
+        self.failures = FailureLog(clock)
         self._following: asyncio.Task[None] | None = None
 
     async def __call__(self, call: Call) -> Reply:
@@ -112,6 +121,9 @@ class Router:
         await self.policies.close()
         await self.splitting.close()
         await self.pool.close()
+
+    def _promised_latency(self, model: str) -> float | None:
+        return self.policy(model).objective.latency
 
     def _connect(self, address: str) -> Channel:
         return Channel(address, max_message=self.settings.max_message, credentials=self.settings.replica_credentials)

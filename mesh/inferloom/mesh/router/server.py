@@ -15,6 +15,8 @@ from inferloom.mesh.catalog import EMPTY, Catalog, Model
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.oip import SERVICE
+from inferloom.mesh.router.explain_service import NAME as EXPLAIN
+from inferloom.mesh.router.explain_service import ExplainService
 from inferloom.mesh.router.extra import Extra
 from inferloom.mesh.router.face import OipFace
 from inferloom.mesh.router.mesh_service import MeshService
@@ -23,7 +25,7 @@ from inferloom.mesh.router.reflection import Reflection
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.security import Tls, TokenInterceptor
 from inferloom.mesh.router.split_service import SplitService
-from inferloom.v1 import mesh_pb2, mesh_pb2_grpc
+from inferloom.v1 import explain_pb2_grpc, mesh_pb2, mesh_pb2_grpc
 
 __all__ = ["RouterServer", "ServerSettings"]
 
@@ -117,8 +119,10 @@ class RouterServer:
     def _methods(self) -> MethodTable:
         face, others = self._face, Collector()
         mesh_pb2_grpc.add_MeshServiceServicer_to_server(self._service, others)  # type: ignore[no-untyped-call]
+        explain_pb2_grpc.add_ExplainServiceServicer_to_server(ExplainService(self._router), others)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, others)
         names = [mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name, SERVICE, health.SERVICE_NAME]
+        names.append(EXPLAIN)
         reflected = Reflection([*names, reflection.SERVICE_NAME], self._extra)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, others)
         lookups = [extra.handler for extra in self._extra]

@@ -17,6 +17,7 @@ import structlog
 from inferloom.mesh.call import Call, Handler, Metadata, Reply
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InferloomError, InvalidInput, ModelNotFound, NoReplica, status_of
+from inferloom.mesh.explain.story import current_story
 from inferloom.mesh.oip import CALL, MODEL_INFER
 from inferloom.mesh.registry.base import Document, DocumentKey, Documents
 from inferloom.mesh.router.admission import Admission
@@ -28,6 +29,7 @@ from inferloom.mesh.router.transport import Lost
 from inferloom.mesh.split import KIND, Arm, Assignment, Split
 from inferloom.mesh.splits.exposure import Exposure, Exposures
 from inferloom.mesh.telemetry.metrics_series import Durations
+from inferloom.mesh.telemetry.tracing_span import tell
 from inferloom.mesh.wire import string_field
 
 __all__ = ["Splitting", "Turn"]
@@ -189,6 +191,9 @@ class Splitting:
         try:
             while True:
                 asked = self._clock.now()
+                tell(arm=turn.arm.name)
+                if (story := current_story.get()) is not None:
+                    story.split, story.arm = live.split.name, turn.arm.name
                 try:
                     reply = await inner(aimed(call, turn.arm))
                     code = "OK"

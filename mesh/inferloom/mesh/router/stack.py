@@ -16,10 +16,12 @@ from inferloom.mesh.call import Call, Handler, Reply
 from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import Exhausted, Forbidden, NoReplica
+from inferloom.mesh.explain.story import current_story
 from inferloom.mesh.resilience.retry import backoff, may_retry
 from inferloom.mesh.router.admission import Admission
 from inferloom.mesh.router.attempt import Attempt, attempt_once
 from inferloom.mesh.router.endpoint import Endpoint
+from inferloom.mesh.router.explaining import Explaining
 from inferloom.mesh.router.mirror import MARK
 from inferloom.mesh.router.pool import Pool
 from inferloom.mesh.router.splitting import Splitting
@@ -44,6 +46,8 @@ def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetric
         last: Attempt | None = None
         tried: tuple[Endpoint, ...] = ()
         since = clock.now()  # when the time began that is not an attempt's
+        if (story := current_story.get()) is not None and not story.entered:
+            story.entered = since
         try:
             for number in range(1, policy.retry.attempts + 1):
                 try:
@@ -63,6 +67,7 @@ def retrying(pool: Pool, clock: Clock, rng: random.Random, metrics: RouterMetric
                     return answer
                 assert isinstance(answer, Attempt)
                 last = answer
+                answer.error.replica = endpoint.replica.id
                 metrics.attempt_failed(call.model, endpoint.replica.id, answer.error.code)
                 now = clock.now()
                 if number == policy.retry.attempts or not may_retry(answer.verdict, answer.sent, call, policy):
@@ -90,12 +95,13 @@ def assemble(
     metrics: RouterMetrics,
     tracing: Tracing,
     splitting: Splitting | None = None,
+    explaining: Explaining | None = None,
 ) -> Handler:
-    """The whole stack; tracing goes outermost, and around each attempt."""
+    """The whole stack; tracing and explanations go outermost, tracing around each attempt as well."""
     handler = retrying(pool, clock, rng, metrics, tracing)
     if splitting is not None:
         handler = splitting.layer(handler)
     handler = admission.layer(handler, clock.now, pool.layers)
     for layer in reversed(tracing.layers):
         handler = layer(handler)
-    return handler
+    return handler if explaining is None else explaining.layer(handler)

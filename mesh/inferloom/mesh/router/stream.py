@@ -13,7 +13,7 @@ import grpc
 from grpc import StatusCode
 
 from inferloom.mesh.call import Call, Metadata, Outcome, Verdict, verdict
-from inferloom.mesh.errors import InferloomError, InvalidInput, ReplicaError
+from inferloom.mesh.errors import DeadlineExceeded, InferloomError, InvalidInput, ReplicaError
 from inferloom.mesh.names import check_name
 from inferloom.mesh.oip import MODEL_STREAM_INFER, pb
 from inferloom.mesh.router.branch import Branch, Message, ask_final, is_empty_final
@@ -22,6 +22,8 @@ from inferloom.mesh.router.metadata import forwarded
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.router.splitting import Turn
 from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL
+from inferloom.mesh.telemetry.tracing_rpc import asking, sent_with
+from inferloom.mesh.telemetry.tracing_span import Span, current
 from inferloom.mesh.wire import find_target, string_field, with_string
 
 __all__ = ["StreamFace"]
@@ -29,6 +31,7 @@ __all__ = ["StreamFace"]
 REQUEST_ID = (3,)  # ModelInferRequest.id
 LONG = 3600.0  # seconds: a message has no deadline of its own
 GIVEN_UP = "the mesh gave the replica up"
+ERROR_MESSAGE = b"\x0a"  # how an answer with one begins: tag of ModelStreamInferResponse.error_message
 
 
 class StreamFace:
@@ -45,6 +48,10 @@ class StreamFace:
 
     async def serve(self, requests: Any, context: Any) -> None:
         metadata = forwarded(context.invocation_metadata())
+        with self._router.tracing.server(MODEL_STREAM_INFER.path, metadata) as span:
+            await self._serve(requests, context, metadata, span)
+
+    async def _serve(self, requests: Any, context: Any, metadata: Metadata, span: Span | None) -> None:
         remaining = context.time_remaining()
         loop = asyncio.get_running_loop()
         deadline = float("inf") if remaining is None else loop.time() + remaining
@@ -64,14 +71,19 @@ class StreamFace:
                         await stream.send(request)
                         active()  # of its model
                     await stream.finish()
+                    if span is not None:
+                        span.answered()
                 finally:
                     self._open.discard(stream)
                     await stream.close()
-        except _CallerGone:
-            return
+        except _CallerGone as gone:
+            if span is not None:
+                span.fail(asyncio.CancelledError(gone))
         except TimeoutError:
             late = loop.time() >= deadline
             why = "the stream's deadline passed" if late else f"the stream was silent for {stream.idle:.0f} s"
+            if span is not None:
+                span.fail(DeadlineExceeded(why))
             await context.abort(StatusCode.DEADLINE_EXCEEDED, why)
 
 
@@ -99,6 +111,7 @@ class _Stream:
         """Pass one message on; what is wrong with it is answered in the stream."""
         model, began = UNKNOWN_MODEL, self._router.clock.now()
         turn: Turn | None = None
+        span: Span | None = None
         try:
             target = find_target(request, MODEL_STREAM_INFER.name_field, MODEL_STREAM_INFER.version_field, infer=True)
             if not target.model:
@@ -109,19 +122,37 @@ class _Stream:
             call = Call(target.model, target.version, MODEL_STREAM_INFER.path, b"", (), began + LONG, target.sequence)
             request_id = string_field(request, REQUEST_ID)
             turn = self._turn(call, request_id)
+            span = self._message_span(call, request_id, turn)
             if turn is not None:
                 aim = aimed(call._replace(payload=request), turn.arm)
                 call, request = aim._replace(payload=b""), aim.payload
             self._router.admission.take(len(request))
             try:
-                await self._pass_on(call, request, request_id, turn)
+                await self._pass_on(call, request, request_id, turn, span)
             finally:
                 self._router.admission.give(len(request))
         except InferloomError as error:
             self._finished(model, error.code, began, turn)
+            self._told(error, began, model)
+            if span is not None:
+                span.fail(error)
+                span.end()
             await self._fail(_id_of(request), model, str(error))
 
-    async def _pass_on(self, call: Call, request: bytes, request_id: bytes, turn: Turn | None) -> None:
+    def _message_span(self, call: Call, request_id: bytes, turn: Turn | None) -> Span | None:
+        """One message of a traced stream, until its last answer."""
+        above = current.get()
+        if above is None:
+            return None
+        span = above.child(f"message {call.model}")
+        span.set(model=call.model, request_id=request_id.decode(errors="replace"))
+        if turn is not None:
+            span.set(arm=turn.arm.name)
+        return span
+
+    async def _pass_on(
+        self, call: Call, request: bytes, request_id: bytes, turn: Turn | None, span: Span | None
+    ) -> None:
         attempts = self._router.policy(call.model).retry.attempts
         request, quiet = ask_final(request)
         for number in range(attempts):
@@ -139,7 +170,9 @@ class _Stream:
             if not call.version and versions:
                 field = MODEL_STREAM_INFER.version_field
                 request = with_string(request, field, branch.endpoint.replica.default_version)
-            message = Message(request_id, self._router.clock.now(), quiet=quiet, turn=turn)
+            message = Message(request_id, self._router.clock.now(), quiet=quiet, turn=turn, span=span)
+            if span is not None:
+                span.set(attempt=number + 1, replica=branch.endpoint.replica.id)
             branch.expect(message)
             try:
                 await branch.rpc.write(request)
@@ -192,9 +225,11 @@ class _Stream:
         group = self._router.pool.group(call.model)
         now = self._router.clock.now()
         endpoint = group.choose(call, now, () if branch is None else (branch.endpoint,))
-        rpc = endpoint.channel.stream(MODEL_STREAM_INFER.path, self._metadata)
+        above = current.get()
+        span = None if above is None else asking(above, endpoint.replica, call)
+        rpc = endpoint.channel.stream(MODEL_STREAM_INFER.path, sent_with(self._metadata, span, endpoint.replica))
         endpoint.load.begin()
-        branch = Branch(endpoint, rpc, endpoint.health.begin())
+        branch = Branch(endpoint, rpc, endpoint.health.begin(), span)
         endpoint.active.add(rpc)
         branch.reader = asyncio.create_task(self._read(call.model, branch), name=f"stream {call.model}")
         self._branches[call.model] = branch
@@ -215,6 +250,7 @@ class _Stream:
                 settled = branch.settle(answer)
                 if settled is not None:
                     self._finished(model, StatusCode.OK, settled.at, settled.turn)
+                    _answered(settled.span, answer)
                     if settled.quiet and is_empty_final(answer):
                         continue
                 await self._write(answer)
@@ -239,11 +275,16 @@ class _Stream:
             judged = verdict(Outcome(code, 0.0, lost=lost)) if lost else Verdict.IGNORED
             branch.permit.done(judged, now)
             branch.endpoint.load.done(judged, 0.0, now)
+            failure = ReplicaError(code, message) if lost else None
+            _end(branch.span, failure, ended=branch.closing)
         for unanswered in branch.settle_rest():
+            _end(unanswered.span, failure)
             if lost:
                 self._finished(model, code, unanswered.at, unanswered.turn)
-                name = branch.endpoint.replica.id
-                await self._fail(unanswered.id, model, f"{message} (replica {name} of '{model}')")
+                lost_by = ReplicaError(code, f"{message} (replica {branch.endpoint.replica.id} of '{model}')")
+                lost_by.replica = branch.endpoint.replica.id
+                self._told(lost_by, unanswered.at, model)
+                await self._fail(unanswered.id, model, str(lost_by))
 
     async def finish(self) -> None:
         """The caller has sent its last message: let the replicas answer theirs."""
@@ -269,11 +310,37 @@ class _Stream:
             except Exception as error:
                 raise _CallerGone from error
 
+    def _told(self, error: InferloomError, began: float, model: str) -> None:
+        path = MODEL_STREAM_INFER.path
+        self._router.failures.raised(error, began, model=model, method=path, metadata=self._metadata)
+
     async def _fail(self, request_id: bytes, model: str, message: str) -> None:
         answer = pb.ModelStreamInferResponse(error_message=message)
         answer.infer_response.id = request_id.decode(errors="replace")
         answer.infer_response.model_name = "" if model == UNKNOWN_MODEL else model
         await self._write(answer.SerializeToString())
+
+
+def _answered(span: Span | None, answer: bytes) -> None:
+    """A message's last answer has come; an error of it is told in the answer."""
+    if span is None:
+        return
+    if answer[:1] == ERROR_MESSAGE and (told := pb.ModelStreamInferResponse.FromString(answer).error_message):
+        span.fail(ReplicaError(StatusCode.UNKNOWN, told))
+    span.end()
+
+
+def _end(span: Span | None, error: InferloomError | None, *, ended: bool = False) -> None:
+    """What was under way is over: with an error, as it should, or because the caller went away."""
+    if span is None:
+        return
+    if error is not None:
+        span.fail(error)
+    elif ended:
+        span.answered()
+    else:
+        span.fail(asyncio.CancelledError())
+    span.end()
 
 
 def _id_of(request: bytes) -> bytes:

@@ -22,9 +22,9 @@ from inferloom.mesh.telemetry.tracing_rpc import asking, rpc_attributes, sent_wi
 from inferloom.mesh.telemetry.tracing_sampling import Sampler, sampler_from_environment
 from inferloom.mesh.telemetry.tracing_span import NOTHING, Kind, Nothing, Span, Trace, current
 
-__all__ = ["Tracing", "from_environment", "operation"]
+__all__ = ["Tracing", "configured_endpoint", "from_environment", "here", "operation"]
 
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 ALL = Sampler()
 LATE = 0.010  # seconds before its deadline from which on a cancellation is that deadline: grpc.aio tells it so
 
@@ -70,6 +70,12 @@ class Tracing:
             return NOTHING
         attributes = {"http.request.method": method, "http.route": route}
         return self._root(f"{method} {route}", Kind.SERVER, metadata, attributes)
+
+    def refused(self, path: str, metadata: Metadata, error: Exception) -> None:
+        """A call that was refused before it went into the stack."""
+        with self.server(path, metadata) as span:
+            if span is not None:
+                span.fail(error)
 
     def operation(self, name: str, **attributes: str | bool | float) -> Span | Nothing:
         """Something rare that the process does by itself: always exported. A part of the one that is under way, if any."""
@@ -160,13 +166,25 @@ def from_environment(service: str) -> Tracing:
     Raises:
         ConfigError: an endpoint is configured and the packages are missing, or a variable is wrong.
     """
-    if not any(os.environ.get(name) for name in ENDPOINTS) or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    if not configured_endpoint():
         return Tracing()
     from inferloom.mesh.telemetry.tracing_export import otlp_exporting
 
     sampler = sampler_from_environment()
     exporting = otlp_exporting(service)
     return Tracing(exporting.put, sampler, close=exporting.close)
+
+
+def configured_endpoint() -> str:
+    """The OTLP endpoint of the environment; "" where traces are off."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return ""
+    return next((found for name in ENDPOINTS if (found := os.environ.get(name, ""))), "")
+
+
+def here() -> Tracing:
+    """The one that is active in this context."""
+    return _here.get()
 
 
 def operation(name: str, **attributes: str | bool | float) -> Span | Nothing:

@@ -65,10 +65,11 @@ class Exporting:
 
     def _run(self) -> None:
         while not self._closing.wait(self._delay):
-            self._send()
-        self._send()
+            self.send()
+        self.send()
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what waits, until the receiver does not take it; in the thread."""
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             if self._export(batch):

@@ -14,6 +14,9 @@ from inferloom.mesh.telemetry.tracing_span import NOTHING, Kind, Nothing, Span, 
 __all__ = ["ask", "asking", "rpc_attributes", "sent_with"]
 
 
+ARM = "inferloom.arm"
+
+
 def rpc_attributes(path: str) -> dict[str, Any]:
     """Of a call to "/package.Service/Method"."""
     service, method = _parts(path)
@@ -23,20 +26,20 @@ def rpc_attributes(path: str) -> dict[str, Any]:
 def asking(above: Span, replica: Replica, call: Call) -> Span:
     """A client's span: one replica, one try."""
     service, method = _parts(call.method)
-    return above.child(
-        call.method[1:],
-        Kind.CLIENT,
-        {
-            "rpc.system": "grpc",
-            "rpc.service": service,
-            "rpc.method": method,
-            "server.address": replica.host,
-            "server.port": replica.port,
-            "inferloom.model": call.model,
-            "inferloom.version": call.version or replica.default_version,
-            "inferloom.replica": replica.id,
-        },
-    )
+    attributes: dict[str, Any] = {
+        "rpc.system": "grpc",
+        "rpc.service": service,
+        "rpc.method": method,
+        "server.address": replica.host,
+        "server.port": replica.port,
+        "inferloom.model": call.model,
+        "inferloom.version": call.version or replica.default_version,
+        "inferloom.replica": replica.id,
+    }
+    arm = above.attributes.get(ARM)
+    if arm is not None:
+        attributes[ARM] = arm
+    return above.child(call.method[1:], Kind.CLIENT, attributes)
 
 
 def ask(replica: Replica, call: Call) -> Span | Nothing:

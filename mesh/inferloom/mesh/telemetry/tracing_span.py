@@ -18,10 +18,24 @@ from typing import Any
 
 from grpc import StatusCode
 
-from inferloom.mesh.errors import status_of
-from inferloom.mesh.telemetry.tracing_context import new_span
+from inferloom.mesh.call import Metadata
+from inferloom.mesh.errors import ReplicaError, status_of
+from inferloom.mesh.telemetry.tracing_context import new_span, onwards
 
-__all__ = ["NOTHING", "SERVER_FAULTS", "Kind", "Nothing", "Span", "Trace", "child", "current", "trace_id"]
+__all__ = [
+    "NOTHING",
+    "SERVER_FAULTS",
+    "Kind",
+    "Nothing",
+    "Span",
+    "Trace",
+    "carried",
+    "child",
+    "current",
+    "detached",
+    "tell",
+    "trace_id",
+]
 
 MOST = 256  # spans of one undecided trace that are kept; a stream may have any number of them
 SERVER_FAULTS = frozenset(
@@ -152,11 +166,33 @@ class Span:
             return
         self.is_error, self.message = True, status.message
 
+    def over(self, code: StatusCode | None, message: str = "") -> None:
+        """End a call over gRPC with its status; None: nobody wanted the rest of it."""
+        if code is StatusCode.OK:
+            self.answered()
+        else:
+            self.fail(asyncio.CancelledError() if code is None else ReplicaError(code, message or code.name))
+        self.end()
+
+    def http_answered(self, status: int) -> None:
+        """It was a request over HTTP, with this status code."""
+        self.attributes["http.response.status_code"] = status
+        if status >= (500 if self.kind is Kind.SERVER else 400):
+            self.attributes["error.type"] = str(status)
+            self.is_error = True
+            self.trace.failed = self.trace.failed or status >= 500
+
     def end(self) -> None:
         """Once; again is nothing."""
         if not self.ended:
             self.ended = time_ns()
             self.trace.take(self)
+
+    def close(self, error: BaseException | None) -> None:
+        """End it, with what was raised unless it is known already how it failed."""
+        if error is not None and "error.type" not in self.attributes:
+            self.fail(error)
+        self.end()
 
     def __enter__(self) -> Span:
         self._token = current.set(self)
@@ -170,9 +206,22 @@ class Span:
             current.reset(self._token)
         except ValueError:  # an async generator that another task closes: that one's context is none of ours
             self._token = None
-        if error is not None and "error.type" not in self.attributes:
-            self.fail(error)
-        self.end()
+        self.close(error)
+
+
+class detached:  # noqa: N801 used as a function
+    """`with detached(span):` says how it ended and makes it nobody's parent: for generators, that run in any context."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._span.close(error)
 
 
 class Nothing:
@@ -197,6 +246,19 @@ def child(name: str, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Any] |
     if parent is None:
         return NOTHING
     return parent.child(name, kind, dict(attributes) if attributes else None)
+
+
+def tell(**attributes: str | bool | float) -> None:
+    """Attributes of ours for the current span, if any."""
+    span = current.get()
+    if span is not None:
+        span.set(**attributes)
+
+
+def carried(metadata: Metadata) -> Metadata:
+    """The metadata for whoever is asked from here: below the current span, if any."""
+    span = current.get()
+    return metadata if span is None else onwards(metadata, span.traceparent)
 
 
 def trace_id() -> str:

@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterEdsClusterConfig,
     ClusterLbPolicy,
     ClusterLeastRequestLbConfig,
+    ClusterRoundRobinLbConfig,
     ClusterSlowStartConfig,
     UpstreamConnectionOptions,
 )
@@ -50,6 +51,8 @@ NAME = 1  # number of Cluster.name
 CONNECT = 1.0  # seconds
 SLOW_LEAST = 0.1  # of a new replica's weight, at the start of its slow start
 IDLE = 55.0  # seconds: REST connections are given up before a server with a usual 60 s does
+PING = 6.0  # seconds between pings of replicas that allow them every five ...
+PING_TIMEOUT = 3.0  # ... and until one that does not answer is hung up on: its requests are tried elsewhere
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -62,7 +65,8 @@ def replicas_cluster(
     the second value is None.
     """
     endpoints = assignment(name, replicas, rest=rest, locality=policy.locality, zone=zone)
-    encoded = field(NAME, name.encode()) + _rules(policy, rest)
+    pinged = not rest and all(replica.pings for replica in replicas)
+    encoded = field(NAME, name.encode()) + _rules(policy, rest, pinged)
     if all(is_address(replica.host) for replica in replicas):
         return encoded + _eds(), bytes(endpoints)
     own = Cluster(type=ClusterDiscoveryType.STRICT_DNS, load_assignment=endpoints)
@@ -75,9 +79,9 @@ def _eds() -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _rules(policy: TrafficPolicy, rest: bool) -> bytes:
+def _rules(policy: TrafficPolicy, rest: bool, pinged: bool) -> bytes:
     """All of an encoded Cluster that does not depend on the model."""
-    cluster = _cluster("", rest=rest)
+    cluster = _cluster("", rest=rest, pinged=pinged)
     cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=percent(0))  # none to those that are out
     cluster.outlier_detection = outlier_detection(policy.health)
     cluster.circuit_breakers = circuit_breakers(policy.concurrency, policy.retry)
@@ -98,14 +102,14 @@ def fixed_cluster(name: str, address: str, *, rest: bool) -> Cluster:
     return cluster
 
 
-def _cluster(name: str, *, rest: bool) -> Cluster:
+def _cluster(name: str, *, rest: bool, pinged: bool = False) -> Cluster:
     explicit = HttpProtocolOptionsExplicitHttpConfig()
     common = HttpProtocolOptions()
     if rest:
         explicit.http_protocol_options = Http1ProtocolOptions()
         common.idle_timeout = duration(IDLE)
     else:
-        explicit.http2_protocol_options = _http2()
+        explicit.http2_protocol_options = _http2(pinged)
     options = UpstreamOptions(explicit_http_config=explicit, common_http_protocol_options=common)
     return Cluster(
         name=name,
@@ -118,15 +122,22 @@ def _cluster(name: str, *, rest: bool) -> Cluster:
     )
 
 
-def _http2() -> Http2ProtocolOptions:
-    """Windows of 1 MiB a stream: with 64 KiB a 10 MiB tensor takes 10 ms longer."""
+def _http2(pinged: bool) -> Http2ProtocolOptions:
+    """Windows of 1 MiB a stream: with 64 KiB a 10 MiB tensor takes 10 ms longer.
+
+    A process that hangs keeps its connections and the requests in them; nothing but an unanswered ping makes Envoy break
+    them. Health checks do not: they keep new requests away, and the registry does that sooner.
+    """
+    # gRPC servers answer pings that come too often with GOAWAY; Triton's least interval is 5 minutes unless told otherwise,
+    # as our sidecar does. For others a ping goes out only where a request waits on a connection that has been silent.
+    pings = KeepaliveSettings(connection_idle_interval=duration(30), timeout=duration(5))
+    if pinged:
+        pings = KeepaliveSettings(interval=duration(PING), timeout=duration(PING_TIMEOUT))
     return Http2ProtocolOptions(
         initial_stream_window_size=MIB,
         initial_connection_window_size=16 * MIB,
         max_concurrent_streams=NO_BOUND >> 1,
-        # gRPC servers answer pings that come too often with GOAWAY; Triton's least interval is 5 minutes without calls.
-        # So a ping goes out only where a request waits on a connection that has been silent.
-        connection_keepalive=KeepaliveSettings(connection_idle_interval=duration(30), timeout=duration(5)),
+        connection_keepalive=pings,
     )
 
 
@@ -135,12 +146,16 @@ def _balance(cluster: Cluster, policy: TrafficPolicy) -> None:
         cluster.lb_policy = ClusterLbPolicy.RING_HASH
     elif policy.balancing is Balancing.ROUND_ROBIN:
         cluster.lb_policy = ClusterLbPolicy.ROUND_ROBIN
+        if policy.slow_start:
+            cluster.round_robin_lb_config = ClusterRoundRobinLbConfig(slow_start_config=_slow_start(policy))
     elif policy.balancing is Balancing.RANDOM:
         cluster.lb_policy = ClusterLbPolicy.RANDOM
     else:
         cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
         if policy.slow_start:
-            slow = ClusterSlowStartConfig(
-                slow_start_window=duration(policy.slow_start), min_weight_percent=percent(SLOW_LEAST)
-            )
-            cluster.least_request_lb_config = ClusterLeastRequestLbConfig(slow_start_config=slow)
+            cluster.least_request_lb_config = ClusterLeastRequestLbConfig(slow_start_config=_slow_start(policy))
+
+
+def _slow_start(policy: TrafficPolicy) -> ClusterSlowStartConfig:
+    window = duration(policy.slow_start)
+    return ClusterSlowStartConfig(slow_start_window=window, min_weight_percent=percent(SLOW_LEAST))

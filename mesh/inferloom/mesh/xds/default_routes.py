@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from envoy_data_plane.envoy.config.route.v3 import (
+    FilterConfig,
     RetryPolicy,
     RetryPolicyRetryBackOff,
     Route,
@@ -13,9 +14,12 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteMatchGrpcRouteMatchOptions,
     VirtualHost,
 )
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import LuaPerRoute
+from envoy_data_plane.google.protobuf import Any as AnyMessage
 
-from inferloom.mesh.xds.messages import OFF, duration
-from inferloom.mesh.xds.types import MESH_HTTP, MESH_ROUTER
+from inferloom.mesh.oip import MODEL_INFER, MODEL_STREAM_INFER
+from inferloom.mesh.xds.messages import OFF, duration, packed
+from inferloom.mesh.xds.types import INFER, LUA, MESH_HTTP, MESH_ROUTER, STREAM_NAMES, TRANSCODER
 
 __all__ = ["EVERYTHING", "default_host", "default_routes"]
 
@@ -28,7 +32,24 @@ BACKOFF = 0.05  # seconds; a router that is being started again answers a moment
 
 def default_host(body_limit: int) -> VirtualHost:
     """The virtual host of all requests until the Lua filter has looked at them, and of those that name no model here."""
-    return VirtualHost(name=EVERYTHING, domains=[EVERYTHING], routes=default_routes(body_limit))
+    grpc, http = default_routes(body_limit)
+    http.typed_per_filter_config = {TRANSCODER: _on()}
+    own = []
+    for method, config in (
+        (MODEL_INFER, {LUA: packed(LuaPerRoute(name=INFER))}),
+        (MODEL_STREAM_INFER, {STREAM_NAMES: _on()}),
+    ):
+        route, _ = default_routes(body_limit)
+        route.match = RouteMatch(path=method.path, grpc=RouteMatchGrpcRouteMatchOptions())
+        route.typed_per_filter_config = config
+        own.append(route)
+    return VirtualHost(name=EVERYTHING, domains=[EVERYTHING], routes=[*own, grpc, http])
+
+
+def _on() -> AnyMessage:
+    """Switches on a filter that is off elsewhere: each costs half a microsecond even where it has nothing to do. A request's
+    filters are chosen by its first route, which is one of these."""
+    return packed(FilterConfig(config=AnyMessage()))
 
 
 def default_routes(body_limit: int) -> list[Route]:

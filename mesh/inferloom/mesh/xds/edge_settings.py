@@ -33,6 +33,8 @@ class EdgeSettings:
     max_message: int = 64 * MIB  # bytes
     access_log: str = "failures"  # one of ACCESS_LOGS
     zone: str = ""  # as in Replica.locality, whole or its last part; "": none
+    otlp: str = ""  # host:port that takes traces, OTLP over gRPC without TLS; "": none are made
+    trace_ratio: float = 1.0  # 0 to 1, of requests whose callers have not decided
 
     def __post_init__(self) -> None:
         if bool(self.tls_cert) != bool(self.tls_key):
@@ -45,6 +47,10 @@ class EdgeSettings:
             raise ConfigError(f"edge: max_message is {self.max_message}; 1 MiB up to 2 GiB")
         parse_address(self.router, "edge: router")
         parse_address(self.http, "edge: http")
+        if self.otlp:
+            parse_address(self.otlp, "edge: otlp")
+        if not 0 <= self.trace_ratio <= 1:
+            raise ConfigError(f"edge: trace_ratio is {self.trace_ratio}; 0 to 1")
 
     def from_node(self, metadata: Mapping[str, Any]) -> EdgeSettings:
         """These settings, with what an edge says of itself in its node metadata.

@@ -13,6 +13,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
     LocalityLbEndpoints,
 )
 
+from inferloom.mesh.balance.locality import in_zone
 from inferloom.mesh.catalog import Replica
 from inferloom.mesh.policy import Locality
 from inferloom.mesh.xds.messages import socket
@@ -35,7 +36,7 @@ def assignment(
         rest: their REST ports instead of gRPC.
         zone: the edge's, as `EdgeSettings.zone`.
     """
-    near = [replica for replica in replicas if zone and _in_zone(replica, zone)]
+    near = [replica for replica in replicas if in_zone(replica.locality, zone)]
     if locality is not Locality.PREFER or not near:
         return ClusterLoadAssignment(cluster_name=cluster, endpoints=_groups(replicas, rest, 0))
     far = [replica for replica in replicas if replica not in near]
@@ -43,10 +44,6 @@ def assignment(
     rules = ClusterLoadAssignmentPolicy(overprovisioning_factor=ALL * len(near))
     groups = _groups(near, rest, 0) + _groups(far, rest, 1)
     return ClusterLoadAssignment(cluster_name=cluster, endpoints=groups, policy=rules)
-
-
-def _in_zone(replica: Replica, zone: str) -> bool:
-    return replica.locality == zone or replica.locality.rpartition("/")[2] == zone
 
 
 def _groups(replicas: Sequence[Replica], rest: bool, priority: int) -> list[LocalityLbEndpoints]:

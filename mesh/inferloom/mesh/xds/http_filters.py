@@ -24,7 +24,7 @@ from inferloom.mesh.oip import MODEL_STREAM_INFER, pb
 from inferloom.mesh.xds import lua
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.messages import packed
-from inferloom.mesh.xds.types import LUA
+from inferloom.mesh.xds.types import INFER, LUA, STREAM_NAMES, TRANSCODER
 from inferloom.v1 import mesh_pb2
 
 __all__ = ["descriptors", "http_filters"]
@@ -33,14 +33,23 @@ MESH_SERVICE = mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name
 
 
 def http_filters(settings: EdgeSettings) -> list[HttpFilter]:
-    """In their order."""
+    """In their order. Two are switched on by the routes that want them (default_routes.py)."""
     return [
-        _filter("envoy.filters.http.grpc_field_extraction", _stream_names()),
-        _filter(LUA, Lua(default_source_code=DataSource(inline_string=lua.source(settings)))),
-        _filter("envoy.filters.http.grpc_json_transcoder", _mesh_service()),
+        _filter(STREAM_NAMES, _stream_names(), disabled=True),
+        _filter(LUA, _lua(settings)),
+        _filter(TRANSCODER, _mesh_service(), disabled=True),
         # No x-envoy- headers: they would tell callers of the mesh's inside.
         _filter("envoy.filters.http.router", Router(suppress_envoy_headers=True)),
     ]
+
+
+def _lua(settings: EdgeSettings) -> Lua:
+    """A second source for the route that asks for it by name."""
+    return Lua(
+        default_source_code=DataSource(inline_string=lua.source(settings)),
+        source_codes={INFER: DataSource(inline_string=lua.source(settings, INFER))},
+        clear_route_cache=True,
+    )
 
 
 def descriptors(file: FileDescriptor) -> bytes:
@@ -85,5 +94,5 @@ def _mesh_service() -> GrpcJsonTranscoder:
     )
 
 
-def _filter(name: str, config: betterproto2.Message) -> HttpFilter:
-    return HttpFilter(name=name, typed_config=packed(config))
+def _filter(name: str, config: betterproto2.Message, *, disabled: bool = False) -> HttpFilter:
+    return HttpFilter(name=name, typed_config=packed(config), disabled=disabled)

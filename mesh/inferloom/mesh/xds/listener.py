@@ -32,8 +32,9 @@ from inferloom.mesh.xds.access_log_splits import split_log
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.http_filters import http_filters
 from inferloom.mesh.xds.local_replies import local_replies
-from inferloom.mesh.xds.messages import ADS, duration, extension, overwritten, packed, socket
-from inferloom.mesh.xds.types import EDGE, ROUTING_HEADERS, UNROUTED
+from inferloom.mesh.xds.messages import ADS, OFF, duration, extension, overwritten, packed, socket
+from inferloom.mesh.xds.tracing import traced
+from inferloom.mesh.xds.types import EDGE, MODEL_HEADER, ROUTING_HEADERS, UNROUTED
 
 __all__ = ["listener"]
 
@@ -44,7 +45,7 @@ RESOLVED = {"localhost": "127.0.0.1"}  # a listener takes addresses only
 
 def listener(settings: EdgeSettings) -> Listener:
     """The listener of an edge; its routes come over ADS by the name "edge"."""
-    chain = FilterChain(filters=[Filter(name=MANAGER, typed_config=packed(_manager(settings)))])
+    chain = FilterChain(filters=[Filter(name=MANAGER, typed_config=packed(traced(_manager(settings), settings)))])
     if settings.tls_cert:
         chain.transport_socket = TransportSocket(
             name="envoy.transport_sockets.tls", typed_config=packed(_tls(settings))
@@ -68,11 +69,12 @@ def _manager(settings: EdgeSettings) -> HttpConnectionManager:
         local_reply_config=local_replies(),
         access_log=[*access_log(settings.access_log), split_log(settings.tokens)],
         use_remote_address=True,  # what callers say in x-forwarded-for is not believed, nor are x-envoy- headers
-        generate_request_id=True,
-        preserve_external_request_id=True,  # splits are exposed by it; trace context passes untouched
+        # A request's id is the caller's: exposures of splits are told by it, and one that was made up here joins nothing.
+        generate_request_id=False,
+        preserve_external_request_id=True,
         normalize_path=True,
         merge_slashes=True,
-        path_with_escaped_slashes_action=HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST,
+        path_with_escaped_slashes_action=HttpConnectionManagerPathWithEscapedSlashesAction.KEEP_UNCHANGED,
         common_http_protocol_options=HttpProtocolOptions(
             idle_timeout=duration(hardening.CONNECTION_IDLE),
             max_headers_count=hardening.MAX_HEADERS,
@@ -89,14 +91,18 @@ def _manager(settings: EdgeSettings) -> HttpConnectionManager:
         ),
         max_request_headers_kb=hardening.MAX_HEADERS_KIB,
         request_headers_timeout=duration(hardening.HEADERS_TIMEOUT),
-        stream_idle_timeout=duration(hardening.STREAM_IDLE),
+        stream_idle_timeout=OFF,  # every route has its own; one that is made here and dropped there costs half a microsecond
         drain_timeout=duration(DRAIN),
     )
 
 
 def _unrouted() -> HeaderMutation:
-    """Before anything is matched: what a caller sends as a routing header does not count."""
-    return HeaderMutation(mutations=[Mutation(append=overwritten(name, UNROUTED)) for name in ROUTING_HEADERS])
+    """Before anything is matched: what a caller sends as a routing header does not count.
+
+    The model's must be there: without it no virtual host is found, and without a route a body over 1 MiB is refused.
+    """
+    others = [Mutation(remove=name) for name in ROUTING_HEADERS if name != MODEL_HEADER]
+    return HeaderMutation(mutations=[Mutation(append=overwritten(MODEL_HEADER, UNROUTED)), *others])
 
 
 def _tls(settings: EdgeSettings) -> DownstreamTlsContext:

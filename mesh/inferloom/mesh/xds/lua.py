@@ -35,6 +35,7 @@ __all__ = ["literal", "patterns", "source"]
 
 FILES = ("answers", "sha256", "guard", "split", "walk", "aim", "grpc", "rest", "main")
 CALL_STREAM = f"/{TYPED}/CallStream"
+LARGE = 4 << 20  # bytes: writing a message anew copies it, in a worker that serves others meanwhile
 MALFORMED = "the request is no message of the Open Inference Protocol: its bytes do not parse"
 UNKNOWN_GRPC = "this mesh needs a token: send the metadata 'authorization: Bearer TOKEN'"
 UNKNOWN_HTTP = "this mesh needs a token: send the header 'Authorization: Bearer TOKEN'"
@@ -42,11 +43,15 @@ UNKNOWN_HTTP = "this mesh needs a token: send the header 'Authorization: Bearer 
 Value = str | int | bool | Mapping[str, "Value"] | list["Value"]
 
 
-def source(settings: EdgeSettings) -> str:
-    """The source for envoy.filters.http.lua: it defines `envoy_on_request`."""
+def source(settings: EdgeSettings, entry: str = "request") -> str:
+    """The source for envoy.filters.http.lua: it defines `envoy_on_request`.
+
+    Args:
+        entry: "infer" for the route of ModelInfer, "request" for all others.
+    """
     parts = [f"local settings = {literal(_settings(settings))}"]
     parts += [f"local {name} = (function()\n{_file(name)}\nend)()" for name in FILES]
-    return "\n\n".join([*parts, "envoy_on_request = main", ""])
+    return "\n\n".join([*parts, f"envoy_on_request = main.{entry}", ""])
 
 
 def literal(value: Value) -> str:
@@ -73,6 +78,7 @@ def _settings(settings: EdgeSettings) -> dict[str, Value]:
         "exposed": NAMESPACE,
         "turn": KEY,
         "most": settings.max_message,
+        "large": LARGE,
         "loopback": settings.listen.loopback,
         "host": settings.listen.host,
         "guarded": bool(settings.tokens),
@@ -87,6 +93,7 @@ def _settings(settings: EdgeSettings) -> dict[str, Value]:
             CALL.path: _fields(CALL),
             CALL_STREAM: _fields(CALL) | {"stream": True},
         },
+        "infer": MODEL_INFER.path,
         "stream": MODEL_STREAM_INFER.path,
         "refused": {
             path: _grpc_text(refusal(method)) for path, method in METHODS.items() if method.kind is Kind.FORBIDDEN

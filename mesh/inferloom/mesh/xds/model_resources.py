@@ -9,7 +9,7 @@ from inferloom.mesh.catalog import Model
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.split import Split
 from inferloom.mesh.xds.clusters import replicas_cluster
-from inferloom.mesh.xds.route_metadata import metadata, split_spec
+from inferloom.mesh.xds.route_metadata import split_spec
 from inferloom.mesh.xds.routes import virtual_host
 from inferloom.mesh.xds.serving import Serving
 from inferloom.mesh.xds.types import model_cluster, rest_cluster
@@ -56,5 +56,5 @@ def compile_model(
                 clusters[name], assigned = replicas_cluster(name, members, policy, rest=rest, zone=zone)
                 if assigned is not None:
                     endpoints[name] = assigned
-    host = virtual_host(model.name, model.kind, serving, policy, metadata(serving, model.name, spec), body_limit)
+    host = virtual_host(model.name, model.kind, serving, policy, spec, body_limit)
     return ModelResources(clusters, endpoints, host)

@@ -20,6 +20,7 @@ from inferloom.mesh.xds.listener import listener
 from inferloom.mesh.xds.model_resources import ModelResources, compile_model
 from inferloom.mesh.xds.route_hosts import join
 from inferloom.mesh.xds.route_table import route_table
+from inferloom.mesh.xds.tracing import collectors
 from inferloom.mesh.xds.types import EDGE, MESH_HTTP, MESH_ROUTER, UNROUTED
 
 __all__ = ["Compiler", "Resources"]
@@ -69,6 +70,7 @@ class Compiler:
         self._fixed = {
             MESH_ROUTER: bytes(fixed_cluster(MESH_ROUTER, settings.router, rest=False)),
             MESH_HTTP: bytes(fixed_cluster(MESH_HTTP, settings.http, rest=True)),
+            **{name: bytes(cluster) for name, cluster in collectors(settings).items()},
         }
         self._table = bytes(route_table())
         self._everything = bytes(default_host(self._body_limit))

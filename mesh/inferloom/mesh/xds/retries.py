@@ -25,7 +25,7 @@ BROKEN = "reset"
 CODES = "unavailable,cancelled"  # gRPC: the second is what a server says that is stopped in the middle
 SHED = "retriable-headers"  # turned away, not begun: x-inferloom-reason says "shed"
 STATUS = "retriable-status-codes"
-ELSEWHERE = 5  # draws of another replica than those that failed; with two, one in 32 retries meets the same again
+ELSEWHERE = 50  # draws of another replica than those that failed: one in its slow start is drawn one time in ten
 GROWTH = 10  # the longest wait, in first ones
 
 

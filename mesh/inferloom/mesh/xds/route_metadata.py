@@ -1,11 +1,16 @@
-"""What the Lua filter reads from a model's routes: the default version, where each version is, the split.
+"""What the Lua filter reads of a model: the default version and the split, where its requests have to be written anew.
 
-default      version to write into requests that name none; absent: none has to be written
-versions     {version: "" or "@"}: "@" has a cluster of its own; one that is missing is the router's to refuse
-split        identifies the split and its contents, so that a worker reads it once; absent: no split
-split_spec   salt, by, overrides {unit: index of the arm}, arms [{name, part, ranges, and where it goes: served, model,
-             version, own}]; ranges are [from, up to and without) with numbers below 2^52, which a double holds exactly
-large        bytes above which a message that had to be rewritten goes to the router instead
+Metadata of the route that a request without a version takes, which every request copies; most models have none:
+
+    rule.default      version to write into the request
+    rule.own          "@": that version has a cluster of its own
+    rule.split        identifies the split and its contents, so that a worker reads it once; absent: no split
+
+Metadata of the virtual host:
+
+    split_spec        salt, by, overrides {unit: index of the arm}, arms [{name, part, ranges, and where it goes: served,
+                      model, version, own}]; ranges are [from, up to and without) with numbers below 2^52, which a double
+                      holds exactly
 """
 
 from __future__ import annotations
@@ -22,24 +27,24 @@ from inferloom.mesh.xds.messages import struct
 from inferloom.mesh.xds.serving import Serving
 from inferloom.mesh.xds.types import LUA
 
-__all__ = ["LARGE", "metadata", "split_spec"]
+__all__ = ["of_host", "of_route", "split_spec"]
 
-LARGE = 4 << 20  # bytes: rewriting copies the message, in a worker that serves others meanwhile
 OWN = "@"
 
 
-def metadata(serving: Serving, name: str, spec: Mapping[str, Any] | None) -> Metadata:
-    """The metadata of a model's routes. `spec` as `split_spec` gives it."""
-    values: dict[str, Any] = {
-        "versions": {version: OWN if version in serving.own else "" for version in sorted(serving.versions)},
-        "large": LARGE,
-    }
+def of_route(serving: Serving, name: str, spec: Mapping[str, Any] | None) -> Metadata | None:
+    """The metadata of a model's route for requests without a version. `spec` as `split_spec` gives it."""
+    rule: dict[str, Any] = {}
     if serving.default:
-        values["default"] = serving.default
+        rule |= {"default": serving.default, "own": OWN if serving.default in serving.own else ""}
     if spec is not None:
-        values["split"] = f"{name}/{sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]}"
-        values["split_spec"] = spec
-    return Metadata(filter_metadata={LUA: struct(values)})
+        rule["split"] = f"{name}/{sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]}"
+    return Metadata(filter_metadata={LUA: struct({"rule": rule})}) if rule else None
+
+
+def of_host(spec: Mapping[str, Any] | None) -> Metadata | None:
+    """The metadata of a model's virtual host."""
+    return Metadata(filter_metadata={LUA: struct({"split_spec": spec})}) if spec is not None else None
 
 
 def split_spec(split: Split, serving: Mapping[str, Serving | None]) -> dict[str, Any] | None:
@@ -64,8 +69,8 @@ def split_spec(split: Split, serving: Mapping[str, Serving | None]) -> dict[str,
             "ranges": [list(piece) for piece in arm.ranges],
             "served": target.name,
             "model": target.model,
-            "version": target.target_version,
-            "own": _own(split, target, serving),
+            "version": (version := _version(split, target, serving)),
+            "own": OWN if version in _at(split, target, serving).own else "",
         }
         entries.append(entry)
     index = {arm.name: number for number, arm in enumerate(arms)}
@@ -78,7 +83,12 @@ def _is_served(split: Split, arm: Arm, serving: Mapping[str, Serving | None]) ->
     return at is not None and at.serves(arm.target_version)
 
 
-def _own(split: Split, arm: Arm, serving: Mapping[str, Serving | None]) -> str:
+def _version(split: Split, arm: Arm, serving: Mapping[str, Serving | None]) -> str:
+    """To write into the request; "": the model that the arm leads to gives the right one by itself."""
+    return arm.target_version or _at(split, arm, serving).default
+
+
+def _at(split: Split, arm: Arm, serving: Mapping[str, Serving | None]) -> Serving:
     at = serving[arm.model or split.name]
     assert at is not None
-    return OWN if (arm.target_version or at.default) in at.own else ""
+    return at

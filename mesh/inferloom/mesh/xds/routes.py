@@ -6,9 +6,10 @@ ignores case, so every route wants the name itself; what matches none goes to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from envoy_data_plane.envoy.config.core.v3 import Metadata
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -30,6 +31,7 @@ from inferloom.mesh.xds.default_routes import default_routes
 from inferloom.mesh.xds.encoding import field
 from inferloom.mesh.xds.messages import OFF, duration, header_is
 from inferloom.mesh.xds.retries import again, unbegun
+from inferloom.mesh.xds.route_metadata import of_host, of_route
 from inferloom.mesh.xds.serving import Serving
 from inferloom.mesh.xds.types import MODEL_HEADER, VERSION_HEADER, model_cluster, rest_cluster
 
@@ -37,8 +39,10 @@ __all__ = ["virtual_host"]
 
 # Numbers of fields.
 HOST_NAME, HOST_DOMAINS, HOST_ROUTES = 1, 2, 3  # of VirtualHost
+HOST_METADATA = 24
 MATCH, ACTION, METADATA = 1, 2, 4  # of Route
 CLUSTER = 1  # of RouteAction
+UNVERSIONED = HeaderMatcher(name=VERSION_HEADER, present_match=False)
 CALL_STREAM = f"/{TYPED}/CallStream"
 MODEL_PATH = r"/v2/models/[^/]+(/versions/[^/]+)?"
 REST_UNARY = MODEL_PATH + "/(infer|generate)"
@@ -64,41 +68,44 @@ class _Form:
 _TENSORS = (_Form(MODEL_INFER.path), _Form(MODEL_STREAM_INFER.path, stream=True, versioned=False))
 _TYPED = (
     _Form(CALL.path),
-    _Form(CALL_STREAM, stream=True, versioned=False),
+    _Form(CALL_STREAM, stream=True),
 )  # asked of hosts; a Triton has no such service
 _REST = (_Form(pattern=REST_UNARY, rest=True), _Form(pattern=REST_STREAM, rest=True, stream=True))
 
 
 def virtual_host(
-    name: str, kind: Kind, serving: Serving, policy: TrafficPolicy, metadata: Metadata, body_limit: int
+    name: str, kind: Kind, serving: Serving, policy: TrafficPolicy, spec: Mapping[str, Any] | None, body_limit: int
 ) -> bytes:
     """The virtual host of a model, encoded.
 
     Args:
-        metadata: for the Lua filter.
+        spec: of its split, as `split_spec` gives it.
         body_limit: bytes that may be held of a request: the largest that is read for its name, and that can be retried.
     """
     forms = _TENSORS + (_TYPED if kind is not Kind.MODEL else ()) + _REST
-    said = field(METADATA, bytes(metadata))
+    said = _said(METADATA, of_route(serving, name, spec))
     parts = [field(HOST_NAME, name.encode()), field(HOST_DOMAINS, name.encode())]
     for form in forms:
-        for version in (*_own(serving, form), ""):
-            replicas = serving.with_version(version) if version else serving.replicas
-            if form.rest and not any(replica.http_port for replica in replicas):
+        for version, wanted in _versions(serving, form):
+            if form.rest and not any(replica.http_port for replica in serving.with_version(version)):
                 continue
-            headers = [header_is(MODEL_HEADER, name)]
-            if version:
-                headers.append(header_is(VERSION_HEADER, version))
+            headers = [header_is(MODEL_HEADER, name), *wanted]
             cluster = rest_cluster(name, version) if form.rest else model_cluster(name, version)
             match = field(MATCH, bytes(form.match(headers)))
             action = field(ACTION, field(CLUSTER, cluster.encode()) + _rules(form, policy))
-            parts.append(field(HOST_ROUTES, match + action + _limit(body_limit) + (b"" if version else said)))
-    return b"".join((*parts, _default(body_limit)))
+            own = said if wanted == [UNVERSIONED] else b""
+            parts.append(field(HOST_ROUTES, match + action + _around(body_limit) + own))
+    return b"".join((*parts, _default(body_limit), _said(HOST_METADATA, of_host(spec))))
+
+
+def _said(number: int, metadata: Metadata | None) -> bytes:
+    return field(number, bytes(metadata)) if metadata is not None else b""
 
 
 @lru_cache(maxsize=8)
-def _limit(body_limit: int) -> bytes:
-    return bytes(Route(request_body_buffer_limit=body_limit))
+def _around(body_limit: int) -> bytes:
+    """What every route of a model has: the mesh's token is nothing for replicas."""
+    return bytes(Route(request_body_buffer_limit=body_limit, request_headers_to_remove=["authorization"]))
 
 
 @lru_cache(maxsize=8)
@@ -106,9 +113,16 @@ def _default(body_limit: int) -> bytes:
     return b"".join(field(HOST_ROUTES, bytes(route)) for route in default_routes(body_limit))
 
 
-def _own(serving: Serving, form: _Form) -> Iterator[str]:
-    if form.versioned:
-        yield from sorted(serving.own)
+def _versions(serving: Serving, form: _Form) -> Iterator[tuple[str, list[HeaderMatcher]]]:
+    """(version whose cluster is asked, what the version's header must be): requests without a version first, for they are
+    most. A version that is named and not served matches none: the router refuses it."""
+    yield "", [UNVERSIONED]
+    if not form.versioned:
+        return
+    for version in sorted(serving.own):
+        yield version, [header_is(VERSION_HEADER, version)]
+    for version in sorted(serving.versions - serving.own):
+        yield "", [header_is(VERSION_HEADER, version)]
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ __all__ = [
     "EDGE",
     "ENDPOINT",
     "FACE_HEADER",
+    "INFER",
     "LISTENER",
     "LUA",
     "MESH_HTTP",
@@ -15,6 +16,8 @@ __all__ = [
     "MODEL_HEADER",
     "ROUTE",
     "ROUTING_HEADERS",
+    "STREAM_NAMES",
+    "TRANSCODER",
     "UNROUTED",
     "VERSION_HEADER",
     "model_cluster",
@@ -36,9 +39,12 @@ VERSION_HEADER = "x-inferloom-version"
 FACE_HEADER = "x-inferloom-face"
 ARM_HEADER = "x-inferloom-arm"
 ROUTING_HEADERS = (MODEL_HEADER, VERSION_HEADER, FACE_HEADER, ARM_HEADER)
-UNROUTED = "-"  # their value until the Lua filter has looked at the request
+UNROUTED = "-"  # the model until the Lua filter has looked at the request; the others are absent
 
 LUA = "envoy.filters.http.lua"  # the filter, and the key of routes' metadata that it reads
+INFER = "infer"  # the filter's source for the route of ModelInfer
+STREAM_NAMES = "envoy.filters.http.grpc_field_extraction"  # filters that only some routes switch on
+TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 
 
 def model_cluster(model: str, version: str = "") -> str:

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from inferloom.mesh.clock import Clock, SystemClock
 from inferloom.mesh.errors import DeadlineExceeded, NoReplica
+from inferloom.services.composer.counts import BatchCounts
 
 __all__ = ["Batcher", "Member", "Timer", "call_at"]
 
@@ -53,13 +54,14 @@ class Member(Generic[T]):
         where: for the message when it does.
     """
 
-    __slots__ = ("_batch", "deadline", "future", "load", "rows", "where")
+    __slots__ = ("_batch", "came", "deadline", "future", "load", "rows", "where")
 
     def __init__(self, load: T, rows: int, deadline: float, where: str) -> None:
         self.load = load
         self.rows = rows
         self.deadline = deadline
         self.where = where
+        self.came = 0.0  # when it was submitted
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._batch: _Batch[T] | None = None
 
@@ -115,6 +117,7 @@ class Batcher(Generic[T]):
         self.allowed = 1
         self.width = 1
         self.in_flight = 0
+        self.counts = BatchCounts()
         self._rows = 0  # in flight
         self._load = 1.0  # rows in flight and waiting, lately
         self._seconds = 0.0  # that a batch takes, lately
@@ -125,6 +128,11 @@ class Batcher(Generic[T]):
         self._clock = clock
         self._queues: dict[Hashable, deque[Member[T]]] = {}  # in the order in which each was begun
         self._workers: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Rows in the queues."""
+        return self._waiting
 
     async def submit(self, key: Hashable, member: Member[T]) -> None:
         """Wait until it has been answered.
@@ -140,6 +148,7 @@ class Batcher(Generic[T]):
             queue = self._queues[key] = deque()
         queue.append(member)
         self._waiting += member.rows
+        member.came = self._clock.now()
         if self._worth():
             self.in_flight += 1
             task = asyncio.create_task(self._work())
@@ -194,6 +203,7 @@ class Batcher(Generic[T]):
                 rows = sum([member.rows for member in members])
                 self._rows += rows
                 began = self._clock.now()
+                self._count(members, rows, began)
                 try:
                     await self._one(members, task)
                 finally:
@@ -206,6 +216,13 @@ class Batcher(Generic[T]):
                     break
         finally:
             self.in_flight -= 1
+
+    def _count(self, members: list[Member[T]], rows: int, began: float) -> None:
+        counts = self.counts
+        counts.requests += len(members)
+        counts.rows.add(rows)
+        for member in members:
+            counts.queue.add(began - member.came)
 
     async def _settle(self) -> None:
         """Let those come that are already at the door: as long as each round of the event loop brings another.

@@ -19,6 +19,7 @@ from inferloom.services.composer.rules import Rules
 from inferloom.services.composer.run import Node, Segment
 from inferloom.services.composer.runtime import Runtime, Unit
 from inferloom.services.composer.steps import FunctionCallee
+from inferloom.services.composer.traced import TracedNode, traced_combine
 
 __all__ = ["Builder"]
 
@@ -34,6 +35,7 @@ class Builder:
         self.batches: set[str] = set()  # nodes that are part of a unit, as the plan has decided
         self.models: set[str] = set()
         self.units: list[Unit] = []
+        self.actions: list[Action] = []
         self.row_wise = RowWise(checked, runtime)
         self.where = f"pipeline '{checked.graph.name}'"
         self._slots: dict[tuple[str, str], int] = {}
@@ -141,9 +143,15 @@ class Builder:
     # Nodes
 
     def node(self, node: CheckedNode, place: Mapping[str, int]) -> Node:
+        made: Node
         if node.step is not None:
-            return self._step(node.name, node.step, self._outputs(node), place)
-        return self._ensemble(node, place) if node.members else self._route(node, place)
+            made = self._step(node.name, node.step, self._outputs(node), place)
+        else:
+            made = self._ensemble(node, place) if node.members else self._route(node, place)
+        return self._traced("node", node.name, made, node.name)
+
+    def _traced(self, kind: str, name: str, node: Node, note: str) -> Node:
+        return TracedNode(kind, name, node, note) if self.runtime.traced else node
 
     def stream(self, node: CheckedNode) -> StreamStep:
         """The last step, where it streams."""
@@ -175,7 +183,7 @@ class Builder:
         if step.on_error.model:
             self.models.add(step.on_error.model)
             other = ModelCallee(runtime.models, step.on_error.model, "", outputs, end)
-        return Action(
+        action = Action(
             note=name,
             where=f"{self.where}, node '{name}'",
             callee=callee,
@@ -190,6 +198,8 @@ class Builder:
             skip=step.on_error.skip,
             needs=tuple(sorted(place[each] for each in use.needs if each in place)),
         )
+        self.actions.append(action)
+        return action
 
     def _step(self, name: str, use: Use, outputs: tuple[tuple[str, int], ...], place: Mapping[str, int]) -> StepNode:
         return StepNode(name, self.action(name, use, [output for output, _ in outputs], place), outputs)
@@ -211,17 +221,19 @@ class Builder:
         members = []
         for name, use in uses.items():
             slot = self.slot(f"{_ALL}{node.name}.{name}", node.combined)
-            part = self._part(f"{node.name}.{name}", use, ((node.combined, slot),), node.name)
+            note = f"{node.name}.{name}"
+            part = self._traced("member", name, self._part(note, use, ((node.combined, slot),), node.name), note)
             own = tuple(sorted(place[each] for each in use.needs - common if each in place))
             members.append(Member(name, part, slot, weights[name], own))
         exact = ensemble.combine in ("concat", "stack")  # what takes it expects all of them
+        combine = self._combine(node, where)
         quorum = len(members) if exact else ensemble.quorum or len(members)
         return EnsembleNode(
             node.name,
             where,
             tuple(sorted(place[each] for each in common if each in place)),
             members,
-            self._combine(node, where),
+            traced_combine(ensemble.combine, combine) if self.runtime.traced else combine,
             self._outputs(node),
             self.runtime.clock,
             quorum=quorum,
@@ -243,7 +255,8 @@ class Builder:
         arms: dict[str, RouteArm] = {}
         for name, use in node.arms.items():
             slots = tuple((out, self.slot(f"{_ALL}{node.name}.{name}", out)) for out in self._used[node.name])
-            part = self._part(f"{node.name}.{name}", use, slots, node.name)
+            note = f"{node.name}.{name}"
+            part = self._traced("arm", name, self._part(note, use, slots, node.name), note)
             needs = tuple(sorted(place[each] for each in use.needs if each in place))
             arms[name] = RouteArm(name, part, slots, needs)
         deciding = tuple(sorted(place[each] for each in node.needs if each in place))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from google.protobuf.json_format import ParseError
+from prometheus_client.core import Metric
 
 from inferloom.mesh.catalog import Repeat
 from inferloom.mesh.clock import SYSTEM, Clock, seeded
@@ -23,7 +24,9 @@ from inferloom.mesh.router.router import Router
 from inferloom.services.answerer import Answerer
 from inferloom.services.composer.check import Known, check
 from inferloom.services.composer.checked import Checked
+from inferloom.services.composer.counts import pipeline_metrics
 from inferloom.services.composer.cycles import steps_of
+from inferloom.services.composer.flow import Flow, edges_of
 from inferloom.services.composer.graph import graph_from
 from inferloom.services.composer.learnt import Learnt
 from inferloom.services.composer.node_model import Models
@@ -37,7 +40,7 @@ from inferloom.services.composer.traced_types import types_for
 from inferloom.services.declare.step import StepDeclaration
 from inferloom.services.signature import Signature
 from inferloom.services.typed import Types, tensor_types
-from inferloom.v1 import graph_pb2
+from inferloom.v1 import explain_pb2, graph_pb2
 
 __all__ = ["KIND", "Composer"]
 
@@ -109,6 +112,14 @@ class Composer:
         if tuple(self._steps().values()) != self._compiled_steps:
             self._dirty.set()  # the host asks when it has swapped its code
         return dict(self._live)
+
+    def collect(self) -> Iterable[Metric]:
+        """Metrics of the pipelines that are served."""
+        return pipeline_metrics(pipeline.plan for pipeline in tuple(self._live.values()))
+
+    def figures(self) -> list[explain_pb2.PipelineFigures]:
+        """What has run through each pipeline that is served."""
+        return [pipeline.flow.message(name) for name, pipeline in self._live.items()]
 
     async def start(self) -> None:
         """Begin to follow. Returns when the documents that are there have been looked at."""
@@ -235,9 +246,17 @@ class Composer:
         if self._judged.get(name) == judged:
             return  # a replica came or went: what is served stays
         self._judged[name] = judged
-        self._live[name] = Pipeline(plan, types, repeat, self._clock, checked.graph.description or text)
+        self._live[name] = Pipeline(
+            plan, types, repeat, self._clock, checked.graph.description or text, self._flow(checked)
+        )
         self._versions[name] = document.version
         log.info("pipeline served", pipeline=name, version=document.version)
+
+    def _flow(self, checked: Checked) -> Flow:
+        live = self._live.get(checked.graph.name)
+        flow = live.flow if live is not None else Flow()
+        flow.edges = edges_of(checked)
+        return flow
 
     def _refuse(self, name: str, document: Document, why: str) -> None:
         kept = self._versions.get(name)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable, Sequence
 
 from inferloom.mesh.call import Metadata
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InferloomError, InvalidInput
+from inferloom.mesh.explain.step import Step
+from inferloom.mesh.telemetry.tracing_span import child, tell
 from inferloom.services.composer.batcher import Batcher, Member
 from inferloom.services.composer.join import cut, join, rows_of
 from inferloom.services.composer.run import Frame, Segment, execute
 from inferloom.services.composer.status import Poisoned, again, at
+from inferloom.services.composer.traced_batch import batch_span, failed, trace_of
 from inferloom.services.tensor import Tensor
 
 __all__ = ["BatchedNode"]
 
-TRACE = "traceparent"
+WAITED = 0.0005  # seconds in the queue that are told
 
 
 class BatchedNode:
     """Runs a segment for batches of frames.
 
     Only requests of one datatype and shape (but for the rows), the same parameters and the same values of the metadata that
-    a Split looks at are joined. A batch has the longest of their deadlines, and the trace of its first: one call can belong
-    to one trace only.
+    a Split looks at are joined. A batch has the longest of their deadlines, and the trace of its first that is sampled: one
+    call can belong to one trace only.
 
     Args:
         segment: the unit's nodes, which use the same slots as the graph around it.
@@ -50,8 +54,10 @@ class BatchedNode:
         self.name = name
         self.needs = needs
         self.segment = segment
-        self.batcher: Batcher[Frame] = Batcher(self._batch, most or 1 << 30, clock)
+        self.batcher: Batcher[Frame] = Batcher(self._taken, most or 1 << 30, clock)
+        self._clock = clock
         self._where = where
+        self._unit = f"unit {name}"
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
         self.most = most
@@ -61,8 +67,13 @@ class BatchedNode:
     async def run(self, frame: Frame) -> None:
         """As a node of the graph around it."""
         inner = Frame(self.segment, frame.values, frame.deadline, frame.metadata, frame.parameters)
-        inner.notes = frame.notes
-        await self.submit(inner)
+        inner.notes, inner.steps = frame.notes, frame.steps
+        began = self._clock.now()
+        try:
+            await self.submit(inner)
+        except asyncio.CancelledError:
+            frame.steps.append(Step(self.name, "batch", began, self._clock.now(), code="CANCELLED"))
+            raise
 
     async def submit(self, frame: Frame) -> None:
         """Run the segment for this frame, joined with others where there are any.
@@ -79,6 +90,11 @@ class BatchedNode:
             return
         if self.most and rows > self.most:
             raise InvalidInput(f"{self._where}: {rows} rows; {self._bound} takes at most {self.most} at once")
+        with child(self._unit) as span:
+            frame.span = span
+            await self._submitted(frame, rows, inputs)
+
+    async def _submitted(self, frame: Frame, rows: int, inputs: Sequence[Tensor | None]) -> None:
         key: Hashable = (
             tuple([value and (value[0], value[1][1:]) for value in inputs]),
             frame.parameters,
@@ -91,17 +107,33 @@ class BatchedNode:
         units = self._units()
         return tuple([pair for pair in metadata if pair[0] in units]) if units else ()
 
+    async def _taken(self, members: Sequence[Member[Frame]]) -> None:
+        """A batch goes out: say who has waited for it."""
+        now = self._clock.now()
+        for member in members:
+            if now - member.came > WAITED:
+                member.load.steps.append(Step(self.name, "batch", member.came, now, rows=member.rows))
+        await self._batch(members)
+
     async def _batch(self, members: Sequence[Member[Frame]]) -> None:
-        if len(members) == 1:
-            await self._alone(members[0])
-            return
+        with batch_span(self.name, members):
+            if len(members) == 1:
+                await self._alone(members[0])
+            else:
+                await self._together(members)
+
+    async def _together(self, members: Sequence[Member[Frame]]) -> None:
         joined = self._joined(members)
         try:
             await execute(self.segment, joined)
         except Poisoned as poisoned:
+            tell(halved=True)
+            _share(joined, members)
             await self._bisect(members, poisoned)
             return
         except InferloomError as error:
+            failed(error)
+            _share(joined, members)
             for member in members:
                 member.done(again(error))
             return
@@ -116,6 +148,7 @@ class BatchedNode:
         try:
             await execute(self.segment, frame)
         except InferloomError as error:
+            failed(error)
             member.done(error)
         else:
             member.done()
@@ -137,12 +170,13 @@ class BatchedNode:
             if first.values[slot] is not None:
                 values[slot] = join([frame.values[slot] for frame in frames], rows)  # type: ignore[misc]
         deadline = max([member.deadline for member in members])
-        trace = tuple([pair for pair in first.metadata if pair[0] == TRACE])
+        trace = trace_of(frames)
         frame = Frame(self.segment, values, deadline, trace + self._kept(first.metadata), first.parameters)
-        frame.rows, frame.shared = rows, True
+        frame.rows, frame.shared, frame.requests = rows, True, len(members)
         return frame
 
     def _give(self, joined: Frame, members: Sequence[Member[Frame]]) -> None:
+        _share(joined, members)
         sizes = [member.rows for member in members]
         pieces = []
         for slot in self._outputs:
@@ -155,3 +189,9 @@ class BatchedNode:
             if joined.notes:
                 frame.notes.update(joined.notes)
             member.done()
+
+
+def _share(joined: Frame, members: Sequence[Member[Frame]]) -> None:
+    """What a batch went through is told of each request in it."""
+    for member in members:
+        member.load.steps += joined.steps

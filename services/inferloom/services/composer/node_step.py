@@ -10,14 +10,17 @@ from grpc import StatusCode
 
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import DeadlineExceeded, InferloomError
+from inferloom.services.composer.counts import NodeCounts
 from inferloom.services.composer.join import repeat, rows_of
 from inferloom.services.composer.run import Frame
 from inferloom.services.composer.status import Poisoned, at, is_poison
+from inferloom.services.composer.telling import telling
 from inferloom.services.tensor import Tensor, Tensors
 
 __all__ = ["Action", "Callee", "Passing", "StepNode", "Wire"]
 
 _INFINITY = float("inf")
+_OK = StatusCode.OK
 _REPEATED = frozenset(
     {
         StatusCode.UNAVAILABLE,
@@ -77,8 +80,14 @@ class Action:
     other: Callee | None = None  # is asked instead, where it fails
     skip: bool = False  # it gives nothing where it fails
     needs: tuple[int, ...] = ()  # places of the nodes its inputs come from
+    counts: NodeCounts = field(default_factory=NodeCounts)
 
     async def run(self, frame: Frame, bound: float = _INFINITY) -> Tensors | None:
+        """As `_run`; and the frame's steps tell of it."""
+        with telling(frame, self.note, self.callee.label, self.clock):
+            return await self._run(frame, bound)
+
+    async def _run(self, frame: Frame, bound: float) -> Tensors | None:
         """Its outputs; None where it was skipped.
 
         Args:
@@ -100,11 +109,26 @@ class Action:
             rows = self._rows(frame, tensors)
             for name, value in self.constants.items():
                 tensors[name] = repeat(value, rows) if rows else value
+        began, code = self.clock.now(), None
         try:
-            return await self.callee.call(tensors, frame, self._deadline(frame, bound))
+            try:
+                found: Tensors | None = await self.callee.call(tensors, frame, self._deadline(frame, bound))
+            except InferloomError as error:
+                failed = error
+            else:
+                code = _OK
+                return found
+            found = await self._failed(failed, tensors, frame, bound)
+            code = _OK
+            return found
         except InferloomError as error:
-            failed = error
-        return await self._failed(failed, tensors, frame, bound)
+            code = error.code
+            raise
+        except Poisoned as poisoned:
+            code = poisoned.error.code
+            raise
+        finally:
+            self.counts.add(code, self.clock.now() - began)
 
     def _deadline(self, frame: Frame, bound: float) -> float:
         deadline = min(frame.deadline, bound)
@@ -130,15 +154,19 @@ class Action:
             raise DeadlineExceeded(f"{self.where}: {self.callee.label}: the pipeline's deadline passed") from error
         if self.skip:
             frame.notes[f"{self.note}.skipped"] = str(named)
+            self.counts.stood_in += 1
             return None
         if self.fallback is not None:
             frame.notes[f"{self.note}.fallback"] = "value"
+            self.counts.stood_in += 1
             rows = self._rows(frame, tensors)
             return {name: repeat(value, rows) if rows else value for name, value in self.fallback.items()}
         if self.other is not None:
             frame.notes[f"{self.note}.fallback"] = self.other.label
             try:
-                return await self.other.call(tensors, frame, min(frame.deadline, bound))
+                found = await self.other.call(tensors, frame, min(frame.deadline, bound))
+                self.counts.stood_in += 1
+                return found
             except InferloomError as second:
                 raise at(second, f"{self.where}: {self.other.label}, the fallback of {self.callee.label}") from error
         raise named from error

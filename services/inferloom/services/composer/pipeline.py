@@ -9,8 +9,10 @@ from typing import Any
 from inferloom.mesh.catalog import Kind, Repeat
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InvalidInput, Unsupported
+from inferloom.mesh.explain.story import current_story
 from inferloom.mesh.oip import pb
 from inferloom.services.answerer import Description
+from inferloom.services.composer.flow import Flow
 from inferloom.services.composer.plan import Plan
 from inferloom.services.composer.run import Frame, execute
 from inferloom.services.context import CallContext
@@ -29,13 +31,17 @@ class Pipeline:
     Args:
         types: of its JSON face.
         repeat: the most careful word of all it calls.
+        flow: counts what runs through its nodes; that of the version before goes on counting.
     """
 
     kind = Kind.PIPELINE
     version = "1"
 
-    def __init__(self, plan: Plan, types: Types, repeat: Repeat, clock: Clock, text: str = "") -> None:
+    def __init__(
+        self, plan: Plan, types: Types, repeat: Repeat, clock: Clock, text: str = "", flow: Flow | None = None
+    ) -> None:
         self.plan = plan
+        self.flow = flow or Flow()
         self.name = plan.name
         self.repeat = repeat
         self.signature: Signature = plan.signature
@@ -110,11 +116,19 @@ class Pipeline:
             raise Unsupported(f"pipeline '{self.name}' streams its answers: use ModelStreamInfer")
 
     async def _run(self, frame: Frame) -> None:
-        whole = self.plan.whole
-        if whole is not None:
-            await whole.submit(frame)
-            return
-        await execute(self.plan.segment, frame)
+        story = current_story.get()
+        if story is not None and story.hosted:
+            story.steps, story.notes = frame.steps, frame.notes
+        failed = True
+        try:
+            whole = self.plan.whole
+            if whole is not None:
+                await whole.submit(frame)
+            else:
+                await execute(self.plan.segment, frame)
+            failed = False
+        finally:
+            self.flow.add(frame.steps, frame.notes, failed=failed)
 
     def _frame(self, tensors: Tensors, context: CallContext, parameters: bytes) -> Frame:
         deadline = context.deadline

@@ -13,6 +13,7 @@ from inferloom.clients.metadata import TensorSpec
 from inferloom.services.composer.build import Builder
 from inferloom.services.composer.checked import Checked
 from inferloom.services.composer.node_batched import BatchedNode
+from inferloom.services.composer.node_step import Action
 from inferloom.services.composer.node_stream import StreamStep
 from inferloom.services.composer.run import Node, Segment
 from inferloom.services.composer.runtime import Runtime, Unit
@@ -38,6 +39,7 @@ class Plan:
     stream: StreamStep | None = None  # comes after all others
     timeout: float | None = None  # seconds
     models: frozenset[str] = field(default_factory=frozenset)
+    actions: tuple[Action, ...] = ()  # of nodes, members and arms
 
     @property
     def most(self) -> int:
@@ -90,6 +92,7 @@ def compiled(checked: Checked, runtime: Runtime) -> Plan:
         stream=builder.stream(stream) if stream is not None else None,
         timeout=checked.timeout,
         models=frozenset(builder.models),
+        actions=tuple(builder.actions),
     )
     plan.refresh(runtime)
     return plan

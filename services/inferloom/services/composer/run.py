@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from inferloom.mesh.call import Metadata
+from inferloom.mesh.explain.step import Step
+from inferloom.mesh.telemetry.tracing_span import Span
 from inferloom.services.tensor import Tensor
 
 __all__ = ["Frame", "Node", "Segment", "execute"]
@@ -60,9 +62,15 @@ class Frame:
         notes: what happened (`votes.late`), for the answer's parameters.
         rows: of a batch; 0 where the run is not a batch.
         shared: whether the rows belong to more than one caller.
+        requests: of how many they are.
+        steps: those that have run, for explanations.
+        span: of the request's wait for a batch, where it is traced.
     """
 
-    __slots__ = ("_tasks", "deadline", "done", "metadata", "notes", "parameters", "rows", "segment", "shared", "values")
+    __slots__ = (
+        "_tasks", "deadline", "done", "metadata", "notes", "parameters", "requests", "rows", "segment", "shared", "span",
+        "steps", "values",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -80,6 +88,9 @@ class Frame:
         self.notes: dict[str, str] = {}
         self.rows = 0
         self.shared = False
+        self.requests = 1
+        self.steps: list[Step] = []
+        self.span: Span | None = None
         self.done = bytearray()
         self._tasks: dict[int, asyncio.Task[None]] = {}
 

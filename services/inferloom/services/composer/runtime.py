@@ -45,6 +45,11 @@ class Runtime:
     clock: Clock = SYSTEM
     batching: bool = True
 
+    @property
+    def traced(self) -> bool:
+        """Whether plans have spans."""
+        return self.router is not None and self.router.tracing.on
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:

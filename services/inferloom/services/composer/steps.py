@@ -19,6 +19,7 @@ from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import DeadlineExceeded, InferloomError, ReplicaError
 from inferloom.mesh.policy import Retrying
 from inferloom.mesh.resilience.budget import RetryBudget
+from inferloom.mesh.telemetry.tracing_span import carried
 from inferloom.services.composer.batcher import call_at
 from inferloom.services.composer.pool import Pools
 from inferloom.services.composer.run import Frame
@@ -63,7 +64,7 @@ class FunctionCallee:
         """
         self._budget.earn()
         arguments = self._types.arguments(tensors)
-        token = current.set(CallContext(deadline, frame.metadata))
+        token = current.set(CallContext(deadline, carried(frame.metadata)))
         try:
             return dict(self._types.result(await self._runs(arguments, deadline)))
         except InferloomError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -11,12 +12,14 @@ from grpc import StatusCode
 
 from inferloom.clients.faults import message_error
 from inferloom.clients.result import InferResult
-from inferloom.mesh.call import Call, Outcome, Verdict, verdict
+from inferloom.mesh.call import Call, Metadata, Outcome, Verdict, verdict
 from inferloom.mesh.errors import DeadlineExceeded, ReplicaError
 from inferloom.mesh.oip import MODEL_STREAM_INFER, pb
 from inferloom.mesh.router.branch import ask_final, is_empty_final
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.router import Router
+from inferloom.mesh.telemetry.tracing_rpc import asking, sent_with
+from inferloom.mesh.telemetry.tracing_span import Span, current, detached
 from inferloom.mesh.wire import with_string
 
 __all__ = ["StreamAttempt"]
@@ -39,17 +42,30 @@ class StreamAttempt:
         self._idempotent = router.policy(call.model).idempotent
         self._call = call
 
-    async def answers(self) -> AsyncGenerator[InferResult]:
+    def answers(self) -> AsyncGenerator[InferResult]:
         """Until the replica has ended the stream. Closing the generator cancels the request.
 
         Raises:
             ReplicaError: the replica's own, or UNAVAILABLE where it was lost.
             DeadlineExceeded: the call's deadline passed.
         """
-        endpoint, call = self.endpoint, self._call
+        above = current.get()
+        return self._answers(self._call.metadata) if above is None else self._traced(above)
+
+    async def _traced(self, above: Span) -> AsyncGenerator[InferResult]:
+        """The answers, with a span from the first to the last."""
+        replica = self.endpoint.replica
+        with detached(asking(above, replica, self._call)) as span:
+            async with aclosing(self._answers(sent_with(self._call.metadata, span, replica))) as answers:
+                async for answer in answers:
+                    yield answer
+            span.answered()
+
+    async def _answers(self, metadata: Metadata) -> AsyncGenerator[InferResult]:
+        endpoint = self.endpoint
         permit = endpoint.health.begin()
         endpoint.load.begin()
-        rpc: Any = endpoint.channel.stream(MODEL_STREAM_INFER.path, call.metadata)
+        rpc: Any = endpoint.channel.stream(MODEL_STREAM_INFER.path, metadata)
         endpoint.active.add(rpc)
         judged = Verdict.IGNORED
         try:

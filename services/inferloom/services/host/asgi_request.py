@@ -13,10 +13,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import DeadlineExceeded, Exhausted, InferloomError, InvalidInput
 from inferloom.mesh.policy import TrafficPolicy
+from inferloom.mesh.telemetry.tracing import here
 from inferloom.services.context import CallContext, current
 from inferloom.services.declare.pending import scope
 from inferloom.services.host.fault import inside
 from inferloom.services.host.gate import Gate
+from inferloom.services.host.traced import below, watched
 from inferloom.services.host.work import Work
 from inferloom.services.typed.http_errors import error_response
 from inferloom.services.typed.http_headers import metadata_of, timeout_of
@@ -50,12 +52,14 @@ class Contextual:
         token = None
         try:
             context = self._context(scope_)
-            token = current.set(context)
-            with self._gate, scope():
-                if scope_["type"] == "http":
-                    await self._http(context, scope_, receive, send)
-                else:
-                    await self._app(scope_, receive, send)
+            with here().http(scope_.get("method", "WEBSOCKET"), f"/{self._name}/", context.metadata) as span:
+                context = below(context, span)
+                token = current.set(context)
+                with self._gate, scope():
+                    if scope_["type"] == "http":
+                        await self._http(context, scope_, receive, send if span is None else watched(send, span))
+                    else:
+                        await self._app(scope_, receive, send)
         except (Exhausted, InvalidInput) as error:
             if scope_["type"] != "http":
                 raise

@@ -12,20 +12,25 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from inferloom.mesh.catalog import Kind as ReplicaKind
-from inferloom.mesh.clock import SYSTEM, Clock
-from inferloom.mesh.errors import Forbidden, InvalidInput, Unsupported
+from inferloom.mesh.clock import SYSTEM, Clock, seeded
+from inferloom.mesh.errors import Forbidden, InvalidInput, Unsupported, status_of
+from inferloom.mesh.explain.explainer import Explainer
 from inferloom.mesh.oip import CALL, DESCRIBE, METHODS, MODEL_INFER, MODEL_STREAM_INFER, SERVICE, TYPED, Kind, pb
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.router.face import abort
 from inferloom.mesh.router.metadata import forwarded
+from inferloom.mesh.telemetry.failures import FailureLog
+from inferloom.mesh.telemetry.tracing import Tracing
 from inferloom.mesh.version import __version__
 from inferloom.services.answerer import Answerer
 from inferloom.services.context import CallContext
 from inferloom.services.host.described import config_of, metadata_of
+from inferloom.services.host.explained import Explained
 from inferloom.services.host.fault import from_outside, inside
 from inferloom.services.host.stream import StreamFace
 from inferloom.services.host.table import Table
 from inferloom.services.host.tally import Tally
+from inferloom.services.host.traced import name_it, traced
 from inferloom.v1 import typed_pb2
 
 __all__ = ["HostFace"]
@@ -54,12 +59,22 @@ class HostFace:
         calls: unary methods, by path: `(metadata, request, context) -> bytes` (see mesh.router.methods).
     """
 
-    def __init__(self, table: Table, tally: Tally, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        table: Table,
+        tally: Tally,
+        clock: Clock = SYSTEM,
+        tracing: Tracing | None = None,
+        explainer: Explainer | None = None,
+    ) -> None:
+        self._explained = Explained(explainer or Explainer(clock, seeded(), "host"))
         self._table = table
         self._tally = tally
         self._clock = clock
         self._unary = 0
-        self._stream = StreamFace(table, tally, clock)
+        self._failures = FailureLog(clock)
+        self._tracing = tracing or Tracing()
+        self._stream = StreamFace(table, tally, clock, self._tracing)
         self._answers: dict[str, Answer] = {
             MODEL_INFER.path: self._infer,
             CALL.path: self._call,
@@ -94,7 +109,8 @@ class HostFace:
     async def infer(self, request: Any, context: CallContext) -> Any:
         """A ModelInferResponse for a ModelInferRequest. Raises InferloomError."""
         answerer = self._table.find(request.model_name, request.model_version)
-        return await self._counted(answerer, answerer.infer(request, context), request.id, context)
+        answer = self._counted(answerer, answerer.infer(request, context), request.id, context)
+        return await self._explained.answer(answerer, answer, MODEL_INFER.path, request.id, context)
 
     def stream(self, request: Any, context: CallContext) -> AsyncGenerator[Any, None]:
         """ModelInferResponses, one by one; one where the model answers once. Raises InferloomError."""
@@ -114,13 +130,19 @@ class HostFace:
 
     def _served(self, path: str, answer: Answer) -> Any:
         now = self._clock.now
+        if self._tracing.on and path in (MODEL_INFER.path, CALL.path):
+            answer = traced(self._tracing, path, answer)
 
         async def serve(metadata: Any, request: bytes, context: Any) -> bytes:
             with self.working():
                 try:
                     remaining = context.time_remaining()
                     remaining = POLICY.timeout if remaining is None else min(remaining, POLICY.longest)
-                    reply = await answer(request, CallContext(now() + remaining, forwarded(metadata)))
+                    passed_on = forwarded(metadata)
+                    with self._explained.telling(passed_on) as story:
+                        reply = await answer(request, CallContext(now() + remaining, passed_on))
+                    if story.trailing:
+                        context.set_trailing_metadata(story.trailing)
                     return bytes(reply.SerializeToString())
                 except asyncio.CancelledError:
                     raise
@@ -136,21 +158,34 @@ class HostFace:
     async def _call(self, payload: bytes, context: CallContext) -> Any:
         request = parsed(typed_pb2.TypedRequest, payload)
         answerer = self._table.find(request.model_name, request.model_version)
-        reply = await self._counted(answerer, answerer.call_json(request.json, context), "", context)
+        answer = self._counted(answerer, answerer.call_json(request.json, context), "", context)
+        reply = await self._explained.answer(answerer, answer, CALL.path, "", context)
         return typed_pb2.TypedResponse(json=reply)
 
     async def _counted(self, answerer: Answerer, answer: Awaitable[Any], request_id: str, context: CallContext) -> Any:
-        began, failed = self._clock.now(), True
+        began = self._clock.now()
+        code: grpc.StatusCode | None = None
+        name_it(answerer)
         try:
             reply = await answer
-            failed = False
+            code = grpc.StatusCode.OK
             return reply
         except Exception as error:
             told = from_outside(error, answerer.name, request_id, context.metadata)
+            code = told.code
+            self._failures.told(
+                code,
+                status_of(told).message,
+                self._clock.now() - began,
+                model=answerer.name,
+                version=answerer.version,
+                request_id=request_id,
+                metadata=context.metadata,
+            )
             raise (inside(told) if answerer.kind is ReplicaKind.PIPELINE else told) from error
         finally:
             seconds = self._clock.now() - began
-            self._tally.add(answerer.name, answerer.version, seconds, self._clock.wall(), failed=failed)
+            self._tally.add(answerer.name, answerer.version, seconds, self._clock.wall(), code)
 
     async def _describe(self, payload: bytes, context: CallContext) -> Any:
         request = parsed(typed_pb2.DescribeRequest, payload)

@@ -19,6 +19,7 @@ from inferloom.mesh.catalog import Kind, Replica, State
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.listen import Address
 from inferloom.mesh.registry.base import Registry
+from inferloom.mesh.router.explain_service import ExplainService
 from inferloom.mesh.router.router import Router, RouterSettings
 from inferloom.mesh.router.split_service import figures_servicer
 from inferloom.mesh.telemetry.metrics import gauge
@@ -72,18 +73,23 @@ class Host:
         self._config = config
         self._registry = registry
         self._clock = clock
-        self.router = Router(registry, settings=RouterSettings(max_message=config.max_message), tracing=tracing)
+        self.router = Router(
+            registry, settings=RouterSettings(max_message=config.max_message, process=config.id), tracing=tracing
+        )
         self._table = Table()
         self._tally = Tally()
-        self._face = HostFace(self._table, self._tally, clock)
-        self._server = HostServer(self._face, max_message=config.max_message, figures=figures_servicer(self.router))
+        self._face = HostFace(self._table, self._tally, clock, self.router.tracing, self.router.explainer)
+        explain = ExplainService(self.router, lambda: self._pipelines.figures())
+        self._server = HostServer(
+            self._face, max_message=config.max_message, figures=figures_servicer(self.router), explain=explain
+        )
         self._rest = RestServer(self._face, clock, config.max_message)
         self._work = Work(config.grace, self._replace, clock)
         self._code = Code(config, self._work, clock, self._publish)
         self._pipelines: Pipelines = no_pipelines()
         self._registrations = Registrations(registry, clock, self._refused)
         self._watchdog = Watchdog(config.hang, end)
-        self._base = Replica("", config.id, config.advertise, 0, locality=config.locality)
+        self._base = Replica("", config.id, config.advertise, 0, locality=config.locality, pings=True)
         self._generations = Generations(1)
         self._leaving: dict[str, Answerer] = {}  # no longer served, and still answered until routers know
         self._refusals: dict[str, str] = {}
@@ -132,6 +138,7 @@ class Host:
             ConfigError: the file does not import, declares something wrong, or a port is in use.
             RegistryUnavailable: the registry does not answer.
         """
+        self.router.tracing.activate()
         try:
             await self._code.load()
             await self.router.start()
@@ -158,7 +165,10 @@ class Host:
 
     def collect(self) -> Iterable[Metric]:
         """Its metrics, those of its router among them."""
-        yield from self._tally.collect()
+        served = frozenset(self.names)
+        yield from self._tally.collect(served)
+        yield from self._work.times.collect(served)
+        yield from self._pipelines.collect()
         yield gauge("inferloom_host_ongoing", "Requests under way.", (), [((), float(self._face.busy))])
         yield gauge("inferloom_host_stopping", "Calls told to stop that have not.", (), [((), float(self.stuck))])
         yield gauge("inferloom_host_loads", "Times the code was swapped in.", (), [((), float(self._code.loads))])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from prometheus_client.core import Metric
 
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.router.router import Router
 from inferloom.services.answerer import Answerer
 from inferloom.services.declare.app import StepDeclaration
+from inferloom.v1.explain_pb2 import PipelineFigures
 
 __all__ = ["Pipelines", "no_pipelines"]
 
@@ -42,6 +45,16 @@ class Pipelines:
         found: Mapping[str, str] = self._composer.problems
         return found
 
+    def collect(self) -> Iterable[Metric]:
+        """Its metrics."""
+        found: Iterable[Metric] = self._composer.collect()
+        return found
+
+    def figures(self) -> Iterable[PipelineFigures]:
+        """What has run through each of them."""
+        found: Iterable[PipelineFigures] = self._composer.figures()
+        return found
+
     async def start(self) -> None:
         await self._composer.start()
 
@@ -55,6 +68,12 @@ class _None(Pipelines):
 
     def __init__(self) -> None:
         pass
+
+    def collect(self) -> Iterable[Metric]:
+        return ()
+
+    def figures(self) -> Iterable[PipelineFigures]:
+        return ()
 
     async def close(self) -> None:
         return

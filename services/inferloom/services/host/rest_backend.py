@@ -8,6 +8,7 @@ from typing import Any
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.oip import Method
 from inferloom.mesh.policy import TrafficPolicy
+from inferloom.mesh.telemetry.tracing_span import carried
 from inferloom.services.context import CallContext
 from inferloom.services.host.face import HostFace
 from inferloom.services.host.stream import LONGEST
@@ -36,4 +37,4 @@ class HostBackend:
 
     def _context(self, asked: Asked, usual: float = POLICY.timeout, longest: float = POLICY.longest) -> CallContext:
         seconds = usual if asked.seconds is None else min(asked.seconds, longest)
-        return CallContext(self._clock.now() + seconds, asked.metadata)
+        return CallContext(self._clock.now() + seconds, carried(asked.metadata))

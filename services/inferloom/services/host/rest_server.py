@@ -6,10 +6,12 @@ from aiohttp import web
 
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.telemetry.tracing import here
 from inferloom.services.host.face import HostFace
 from inferloom.services.host.rest_backend import HostBackend
 from inferloom.services.rest.face import RestFace
 from inferloom.services.rest.generating import Generating
+from inferloom.services.traced_http import http_spans
 
 __all__ = ["RestServer"]
 
@@ -38,7 +40,7 @@ class RestServer:
         Raises:
             ConfigError: there is none, or the address is not this machine's.
         """
-        app = web.Application(client_max_size=self._max_body)
+        app = web.Application(client_max_size=self._max_body, middlewares=http_spans(here()))
         app.router.add_route("*", "/{tail:.*}", self._handle)
         self._runner = web.AppRunner(
             app,

@@ -12,10 +12,12 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.oip import SERVICE, TYPED
+from inferloom.mesh.router.explain_service import NAME as EXPLAIN
+from inferloom.mesh.router.explain_service import ExplainService
 from inferloom.mesh.router.methods import Collector, MethodTable
 from inferloom.mesh.router.server import server_options
 from inferloom.services.host.face import HostFace
-from inferloom.v1 import mesh_pb2, mesh_pb2_grpc
+from inferloom.v1 import explain_pb2_grpc, mesh_pb2, mesh_pb2_grpc
 
 __all__ = ["HostServer"]
 
@@ -31,11 +33,18 @@ class HostServer:
 
     Args:
         figures: tells what the host's own router has counted of splits.
+        explain: tells what it remembers of its requests.
     """
 
     def __init__(
-        self, face: HostFace, *, max_message: int = 64 * MIB, figures: mesh_pb2_grpc.MeshServiceServicer | None = None
+        self,
+        face: HostFace,
+        *,
+        max_message: int = 64 * MIB,
+        figures: mesh_pb2_grpc.MeshServiceServicer | None = None,
+        explain: ExplainService | None = None,
     ) -> None:
+        self._explain = explain
         self._face = face
         self._figures = figures
         self._server = grpc.aio.server(options=server_options(max_message))
@@ -55,6 +64,9 @@ class HostServer:
         if self._figures is not None:
             mesh_pb2_grpc.add_MeshServiceServicer_to_server(self._figures, others)  # type: ignore[no-untyped-call]
             names.append(MESH)
+        if self._explain is not None:
+            explain_pb2_grpc.add_ExplainServiceServicer_to_server(self._explain, others)  # type: ignore[no-untyped-call]
+            names.append(EXPLAIN)
         reflected = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, others)
         self._server.add_generic_rpc_handlers(

@@ -10,17 +10,22 @@ from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
+from grpc import StatusCode
 
+from inferloom.mesh.call import Metadata
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InferloomError, InvalidInput, status_of
-from inferloom.mesh.oip import pb
+from inferloom.mesh.oip import MODEL_STREAM_INFER, TYPED, pb
 from inferloom.mesh.router.face import abort
 from inferloom.mesh.router.metadata import forwarded
+from inferloom.mesh.telemetry.tracing import Tracing
+from inferloom.mesh.telemetry.tracing_span import Span, child
 from inferloom.services.answerer import Answerer
 from inferloom.services.context import CallContext
 from inferloom.services.host.fault import from_outside
 from inferloom.services.host.table import Table
 from inferloom.services.host.tally import Tally
+from inferloom.services.host.traced import below, name_it
 from inferloom.v1 import typed_pb2
 
 __all__ = ["StreamFace"]
@@ -28,6 +33,7 @@ __all__ = ["StreamFace"]
 log = structlog.get_logger(__name__)
 
 FINAL = "triton_final_response"
+CALL_STREAM = f"/{TYPED}/CallStream"
 ASKS_FINAL = "triton_enable_empty_final_response"
 WINDOW = 64  # messages of one stream that are worked on at once
 LONGEST = 3600.0  # seconds for one message's answers where the caller's stream has no deadline
@@ -36,10 +42,11 @@ LONGEST = 3600.0  # seconds for one message's answers where the caller's stream 
 class StreamFace:
     """Serves streams over a table of Answerers."""
 
-    def __init__(self, table: Table, tally: Tally, clock: Clock) -> None:
+    def __init__(self, table: Table, tally: Tally, clock: Clock, tracing: Tracing | None = None) -> None:
         self._table = table
         self._tally = tally
         self._clock = clock
+        self._tracing = tracing or Tracing()
         self.busy = 0  # messages that have not been answered to the end
 
     async def infer(self, requests: Any, context: Any) -> None:
@@ -48,6 +55,10 @@ class StreamFace:
         What is wrong with a message is its answer's `error_message`; the stream lives, as Triton does it.
         """
         metadata = forwarded(context.invocation_metadata())
+        with self._tracing.server(MODEL_STREAM_INFER.path, metadata) as span:
+            await self._infer(requests, context, metadata, span)
+
+    async def _infer(self, requests: Any, context: Any, metadata: Metadata, span: Span | None) -> None:
         room, writing = asyncio.Semaphore(WINDOW), asyncio.Lock()
         last: dict[str, asyncio.Task[None]] = {}
         try:
@@ -59,27 +70,37 @@ class StreamFace:
                     answering = self._message(request, problem, call, context, writing, last.get(request.id))
                     task = last[request.id] = group.create_task(answering)
                     task.add_done_callback(partial(_leave, last, request.id, room))
+            if span is not None:
+                span.answered()
         except* _CallerGone as gone:
+            if span is not None:
+                span.fail(asyncio.CancelledError())
             log.debug("a stream's caller went away", messages=len(gone.exceptions))
 
     async def call(self, payload: bytes, context: Any) -> None:
         """TypedService.CallStream: one request, any number of JSON answers."""
+        metadata = forwarded(context.invocation_metadata())
         self.busy += 1
         try:
-            try:
-                request = typed_pb2.TypedRequest.FromString(payload)
-            except DecodeError:
-                raise InvalidInput("the request is no inferloom.v1.TypedRequest: its bytes do not parse") from None
-            answerer = self._table.find(request.model_name, request.model_version)
-            call = CallContext(self._deadline(context), forwarded(context.invocation_metadata()))
-            async for answer in self._counted(answerer, answerer.stream_json(request.json, call), "", call):
-                await context.write(typed_pb2.TypedResponse(json=answer).SerializeToString())
+            with self._tracing.server(CALL_STREAM, metadata) as span:
+                await self._call(payload, context, below(CallContext(self._deadline(context), metadata), span))
+                if span is not None:
+                    span.answered()
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            await abort(context, error, "/inferloom.v1.TypedService/CallStream")
+            await abort(context, error, CALL_STREAM)
         finally:
             self.busy -= 1
+
+    async def _call(self, payload: bytes, context: Any, call: CallContext) -> None:
+        try:
+            request = typed_pb2.TypedRequest.FromString(payload)
+        except DecodeError:
+            raise InvalidInput("the request is no inferloom.v1.TypedRequest: its bytes do not parse") from None
+        answerer = self._table.find(request.model_name, request.model_version)
+        async for answer in self._counted(answerer, answerer.stream_json(request.json, call), "", call):
+            await context.write(typed_pb2.TypedResponse(json=answer).SerializeToString())
 
     async def answers(self, request: Any, call: CallContext) -> AsyncGenerator[Any, None]:
         """ModelInferResponses for one message; one where the model answers once. Raises InferloomError."""
@@ -118,9 +139,10 @@ class StreamFace:
                 raise InvalidInput(problem)
             answerer = self._table.find(request.model_name, request.model_version)
             streams = answerer.signature.streams
-            async for answer in self.answers(request, call):
-                answer.parameters[FINAL].bool_param = not streams
-                await write(pb.ModelStreamInferResponse(infer_response=answer))
+            with child(f"message {answerer.name}", attributes={"inferloom.request_id": request.id}) as span:
+                async for answer in self.answers(request, below(call, span)):
+                    answer.parameters[FINAL].bool_param = not streams
+                    await write(pb.ModelStreamInferResponse(infer_response=answer))
             if streams and request.parameters[ASKS_FINAL].bool_param:
                 end = pb.ModelInferResponse(model_name=answerer.name, model_version=answerer.version, id=request.id)
                 end.parameters[FINAL].bool_param = True
@@ -134,17 +156,21 @@ class StreamFace:
     async def _counted(
         self, answerer: Answerer, answers: AsyncIterator[Any], request_id: str, call: CallContext
     ) -> AsyncGenerator[Any, None]:
-        began, failed = self._clock.now(), True
+        began = self._clock.now()
+        code: StatusCode | None = None
+        name_it(answerer)
         try:
             async with aclosing(answers) as closing:  # type: ignore[type-var]
                 async for answer in closing:
                     yield answer
-            failed = False
+            code = StatusCode.OK
         except Exception as error:
-            raise from_outside(error, answerer.name, request_id, call.metadata) from error
+            told = from_outside(error, answerer.name, request_id, call.metadata)
+            code = told.code
+            raise told from error
         finally:
             seconds = self._clock.now() - began
-            self._tally.add(answerer.name, answerer.version, seconds, self._clock.wall(), failed=failed)
+            self._tally.add(answerer.name, answerer.version, seconds, self._clock.wall(), code)
 
 
 class _CallerGone(Exception):

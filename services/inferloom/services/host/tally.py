@@ -1,22 +1,25 @@
-"""What a host has answered, as Triton's statistics count it."""
+"""What a host has answered, as Triton's statistics count it, and for Prometheus."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from grpc import StatusCode
+from prometheus_client.core import Metric
 
 from inferloom.mesh.catalog import version_key
 from inferloom.mesh.oip import pb
+from inferloom.mesh.telemetry.metrics_series import Codes, histogram
 
 __all__ = ["Tally"]
 
 
 class _Row:
-    __slots__ = ("failed", "failed_ns", "last_ms", "succeeded", "succeeded_ns")
+    __slots__ = ("calls", "failed", "failed_ns", "last_ms", "succeeded", "succeeded_ns")
 
     def __init__(self) -> None:
+        self.calls = Codes()
         self.succeeded = self.succeeded_ns = self.failed = self.failed_ns = self.last_ms = 0
 
 
@@ -26,24 +29,26 @@ class Tally:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], _Row] = {}
 
-    def add(self, name: str, version: str, seconds: float, wall: float, *, failed: bool) -> None:
+    def add(self, name: str, version: str, seconds: float, wall: float, code: StatusCode | None) -> None:
         """One call ended.
 
         Args:
             seconds: it took.
             wall: when it ended, seconds since 1970.
+            code: how; None: its caller went away.
         """
         row = self._rows.get((name, version))
         if row is None:
             row = self._rows[name, version] = _Row()
+        row.calls.add(code, seconds)
         spent = int(seconds * 1e9)
         row.last_ms = int(wall * 1000)
-        if failed:
-            row.failed += 1
-            row.failed_ns += spent
-        else:
+        if code is StatusCode.OK:
             row.succeeded += 1
             row.succeeded_ns += spent
+        else:
+            row.failed += 1
+            row.failed_ns += spent
 
     def statistics(self, named: Iterable[tuple[str, str]]) -> Any:
         """A ModelStatisticsResponse with a row for each of these (name, version)."""
@@ -62,15 +67,20 @@ class Tally:
             stats.fail.count, stats.fail.ns = row.failed, row.failed_ns
         return answer
 
-    def collect(self) -> Iterable[Metric]:
-        """The same for Prometheus."""
-        labels = ["service", "version", "outcome"]
-        calls = CounterMetricFamily("inferloom_host_calls", "Calls answered by this host.", labels=labels)
-        seconds = CounterMetricFamily("inferloom_host_seconds", "Time they took.", labels=labels)
-        for key, row in tuple(self._rows.items()):
-            calls.add_metric([*key, "ok"], row.succeeded)
-            calls.add_metric([*key, "error"], row.failed)
-            seconds.add_metric([*key, "ok"], row.succeeded_ns / 1e9)
-            seconds.add_metric([*key, "error"], row.failed_ns / 1e9)
-        yield calls
-        yield seconds
+    def collect(self, served: frozenset[str]) -> Iterable[Metric]:
+        """The same for Prometheus.
+
+        Args:
+            served: names that it answers to now; others are left out.
+        """
+        yield histogram(
+            "inferloom_host_call_duration_seconds",
+            "Calls of services and pipelines in this host, as it saw them; CANCELLED: the caller went away.",
+            ("model", "version", "code"),
+            (
+                ((*key, code), durations)
+                for key, row in tuple(self._rows.items())
+                if key[0] in served
+                for code, durations in row.calls.rows()
+            ),
+        )

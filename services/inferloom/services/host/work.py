@@ -25,6 +25,7 @@ from inferloom.services.context import CallContext, current
 from inferloom.services.declare.pending import scope
 from inferloom.services.host.fault import inside
 from inferloom.services.host.watchdog import stack_of
+from inferloom.services.host.work_times import WorkTimes
 
 __all__ = ["Work"]
 
@@ -35,6 +36,15 @@ Arguments = Mapping[str, Any]
 
 THREADS = 64  # of plain functions, per process
 _END = object()
+
+
+class _Turn:
+    """When a call's own code began."""
+
+    __slots__ = ("began",)
+
+    def __init__(self, began: float) -> None:
+        self.began = began
 
 
 class Work:
@@ -50,6 +60,7 @@ class Work:
         self._stuck = stuck
         self._clock = clock
         self._threads = ThreadPoolExecutor(THREADS, "service")
+        self.times = WorkTimes()
         self.stopping: set[Any] = set()  # tasks and threads' futures that were told to stop and have not yet
 
     async def call(self, function: Function, arguments: Arguments, context: CallContext, name: str) -> Any:
@@ -60,7 +71,7 @@ class Work:
             InferloomError: of a call that it made and did not catch.
             Exception: its own.
         """
-        task = self._begin(self._called(function, arguments), context, name)
+        task = self._begin(self._timed(function, arguments, name), context, name)
         try:
             await self._wait(task, context, name)
         except BaseException:
@@ -106,10 +117,28 @@ class Work:
         if not done:
             raise DeadlineExceeded(f"'{name}' did not answer before the deadline")
 
-    async def _called(self, function: Function, arguments: Arguments) -> Any:
+    def _timed(self, function: Function, arguments: Arguments, name: str) -> Coroutine[Any, Any, Any]:
+        came, now = self._clock.now(), self._clock.now
+
+        async def timed() -> Any:
+            turn = _Turn(now())
+            try:
+                return await self._called(function, arguments, turn)
+            finally:
+                self.times.ran(name, came, turn.began, now())
+
+        return timed()
+
+    async def _called(self, function: Function, arguments: Arguments, turn: _Turn) -> Any:
         with _staying():
             if not is_async(function):
-                return await self._threaded(function, arguments)
+
+                def run(**given: Any) -> Any:
+                    turn.began = self._clock.now()
+                    return function(**given)
+
+                run.__qualname__ = getattr(function, "__qualname__", str(function))
+                return await self._threaded(run, arguments)
             with scope():
                 return await function(**arguments)
 

@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from inferloom.mesh.call import Call, Reply
 from inferloom.mesh.catalog import version_key
-from inferloom.mesh.errors import Exhausted, status_of
+from inferloom.mesh.errors import Exhausted
 from inferloom.mesh.names import check_name
 from inferloom.mesh.oip import MODEL_INFER, Kind, Method, pb
 from inferloom.mesh.router.information import Information
@@ -88,7 +88,8 @@ class RouterBackend:
             code = StatusCode.CANCELLED
             raise
         except Exception as error:
-            code = status_of(error).code
+            failed, given = router.failures.raised, asked.metadata
+            code = failed(error, began, model=model, version=version, method=method.name, metadata=given).code
             raise
         finally:
             router.metrics.finished(model, version, code, router.clock.now() - began)

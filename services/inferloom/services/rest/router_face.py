@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from inferloom.mesh.call import Call
 from inferloom.mesh.catalog import Replica
-from inferloom.mesh.errors import InferloomError, status_of
+from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.names import check_name
 from inferloom.mesh.oip_rest import PREFIX, Found
 from inferloom.mesh.router.router import Router
@@ -88,7 +88,8 @@ class RouterRest:
             code = StatusCode.CANCELLED
             raise
         except Exception as error:
-            code = status_of(error).code
+            failed, name = router.failures.raised, found.method.name
+            code = failed(error, began, model=group.model.name, method=name, metadata=asked.metadata).code
             raise
         finally:
             router.metrics.finished(group.model.name, "", code, now() - began)

@@ -19,6 +19,7 @@ from inferloom.mesh.router.face import abort
 from inferloom.mesh.router.metadata import forwarded
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL
+from inferloom.mesh.telemetry.tracing_span import NOTHING, Nothing, Span
 from inferloom.services.proto.descriptor import file_descriptor_set
 from inferloom.services.typed.faces import Faces
 from inferloom.services.typed.http_answers import json_answers
@@ -109,9 +110,13 @@ class TypedFace:
         router = self._router
         began, model, code = router.clock.now(), UNKNOWN_MODEL, StatusCode.OK
         try:
-            served = await self._found(service)
-            model = served.face.name
-            return await serve(served, request, context)
+            with self._span(path, context) as span:
+                served = await self._found(service)
+                model = served.face.name
+                made = await serve(served, request, context)
+                if span is not None:
+                    span.answered()
+                return made
         except asyncio.CancelledError:
             code = StatusCode.CANCELLED
             raise
@@ -150,15 +155,18 @@ class TypedFace:
             model = served.face.name
             if not served.face.predict.streams:
                 raise Unsupported(f"'{model}' answers once: call Predict")
-            call = self._call(served, context, unhurried=True)
-            if served.face.typed:
-                answers = json_answers(router, _typed(call, served.service_messages.read(request)))
-                async for body in answers:
-                    yield served.service_messages.write(body)
-            else:
-                arrays = served.messages.read(request)
-                async for outputs in stream_arrays(router, request_call(call, served.face, arrays)):
-                    yield served.messages.write(outputs)
+            with self._span(path, context) as span:
+                call = self._call(served, context, unhurried=True)
+                if served.face.typed:
+                    answers = json_answers(router, _typed(call, served.service_messages.read(request)))
+                    async for body in answers:
+                        yield served.service_messages.write(body)
+                else:
+                    arrays = served.messages.read(request)
+                    async for outputs in stream_arrays(router, request_call(call, served.face, arrays)):
+                        yield served.messages.write(outputs)
+                if span is not None:
+                    span.answered()
         except asyncio.CancelledError:
             code = StatusCode.CANCELLED
             raise
@@ -171,6 +179,10 @@ class TypedFace:
         finally:
             self._streams -= 1
             router.metrics.finished(model, "", code, router.clock.now() - began)
+
+    def _span(self, path: str, context: Any) -> Span | Nothing:
+        tracing = self._router.tracing
+        return tracing.server(path, forwarded(context.invocation_metadata())) if tracing.on else NOTHING
 
     def _call(self, served: Served, context: Any, *, unhurried: bool = False) -> Call:
         """Without its payload. A stream has no deadline unless the caller sets one."""

@@ -22,6 +22,7 @@ from inferloom.mesh.oip import CALL
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL, UNKNOWN_VERSION
 from inferloom.services.rest.router_face import RouterRest
+from inferloom.services.traced_http import http_spans
 from inferloom.services.typed import page
 from inferloom.services.typed.faces import Faces
 from inferloom.services.typed.http_answers import form_of, json_answers, pass_on, unhurried
@@ -90,6 +91,7 @@ class HttpFace:
         self._guard = Guard(address, self._origins, self._tokens)
         app = web.Application(middlewares=[self._answer_errors], client_max_size=self._max_body)
         RouterRest(self._router, self._max_body).add_to(app, self._guard.let_in)
+        app.middlewares[:0] = http_spans(self._router.tracing)
         app.router.add_get("/", self._get_root)
         app.router.add_post("/v1/{target}", self._post_call)
         app.router.add_get("/v1/{target}", self._get_described)

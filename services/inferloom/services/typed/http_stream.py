@@ -15,6 +15,8 @@ from inferloom.mesh.errors import DeadlineExceeded, ReplicaError
 from inferloom.mesh.oip import CALL, MODEL_STREAM_INFER, TYPED, pb
 from inferloom.mesh.router.live_split import aimed
 from inferloom.mesh.router.router import Router
+from inferloom.mesh.telemetry.tracing_rpc import asking, sent_with
+from inferloom.mesh.telemetry.tracing_span import current
 from inferloom.mesh.wire import with_string
 
 __all__ = ["CALL_STREAM", "answers", "model_answers"]
@@ -61,7 +63,9 @@ async def answers(router: Router, call: Call, path: str = CALL_STREAM) -> AsyncG
         payload = call.payload
         if not call.version and endpoint.replica.versions:
             payload = with_string(payload, CALL.version_field, endpoint.replica.default_version)
-        rpc = endpoint.channel.stream(path, call.metadata)
+        above = current.get()
+        span = None if above is None else asking(above, endpoint.replica, call._replace(method=path))
+        rpc = endpoint.channel.stream(path, sent_with(call.metadata, span, endpoint.replica))
         permit = endpoint.health.begin()
         endpoint.load.begin()
         endpoint.active.add(rpc)
@@ -105,6 +109,8 @@ async def answers(router: Router, call: Call, path: str = CALL_STREAM) -> AsyncG
             judged = verdict(Outcome(code, ended - now, lost=lost))
             permit.done(judged, ended)
             endpoint.load.done(judged, ended - now, ended)
+            if span is not None:
+                span.over(code)
             if turn is not None:
                 ending = code.name if code is not None else "CANCELLED"
                 router.splitting.count(turn, ending, ended - now)

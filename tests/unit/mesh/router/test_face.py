@@ -85,7 +85,9 @@ async def test_a_replicas_error_passes_unchanged_with_its_metadata() -> None:
     with pytest.raises(Aborted):
         await serve(router)(REQUEST, context)
     assert (context.code, context.message) == (StatusCode.INVALID_ARGUMENT, "shape [3]")
-    assert context.trailing == (("t", "1"),)
+    own, added = context.trailing
+    assert own == ("t", "1")
+    assert added[0] == "x-inferloom-request-id"
 
 
 async def test_an_unexpected_error_tells_nothing_over_the_wire() -> None:

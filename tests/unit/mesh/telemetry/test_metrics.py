@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from grpc import StatusCode
 
-from inferloom.mesh.telemetry.metrics import BUCKETS, RouterMetrics, exposition, gauge
+from inferloom.mesh.telemetry.metrics import BUCKETS, MOST, RouterMetrics, exposition, gauge
 
 
 def text(metrics: RouterMetrics) -> str:
@@ -48,3 +48,51 @@ def test_gauges_are_read_when_somebody_asks() -> None:
 
 def test_the_process_itself_is_there_too() -> None:
     assert "process_resident_memory_bytes" in text(RouterMetrics())
+
+
+def test_what_has_left_the_catalog_is_dropped_and_other_names_are_counted_as_one() -> None:
+    known = {"iris": ["a"], "old": ["a", "b"]}
+    metrics = RouterMetrics(known=lambda: known)
+    for model in ("iris", "old", "(unknown)"):
+        metrics.finished(model, "1", StatusCode.OK, 0.1)
+    for model, replica in (("iris", "a"), ("old", "a"), ("old", "b")):
+        metrics.attempt_failed(model, replica, StatusCode.UNAVAILABLE)
+        metrics.retried(model)
+    assert 'model="old",replica="b"' in text(metrics)
+    known["old"] = ["a"]
+    assert 'model="old",replica="b"' not in text(metrics)
+    assert 'model="old",replica="a"' in text(metrics)
+    del known["old"]
+    shown = text(metrics)
+    assert 'model="old"' not in shown
+    assert 'model="iris"' in shown
+    assert 'model="(unknown)"' in shown
+
+
+def test_series_are_bounded_even_where_nobody_ever_asks_for_them() -> None:
+    """A replica that is started again and again has another name each time."""
+    known = {"iris": [""]}
+    metrics = RouterMetrics(known=lambda: known)
+    for number in range(20 * MOST):
+        known["iris"] = [str(number)]
+        metrics.attempt_failed("iris", str(number), StatusCode.UNAVAILABLE)
+    assert len(metrics._failed) <= MOST
+    known.clear()
+    for number in range(20 * MOST):
+        name = f"m{number}"
+        known[name] = []
+        metrics.finished(name, "", StatusCode.OK, 0.1)
+        del known[name]
+    assert len(metrics._requests) <= MOST
+
+
+def test_answers_later_than_the_objective_are_counted_and_failures_are_not() -> None:
+    metrics = RouterMetrics()
+    metrics.slow_after = {"iris": 0.1}
+    for seconds in (0.05, 0.1, 0.1001, 2.0):
+        metrics.finished("iris", "1", StatusCode.OK, seconds)
+    metrics.finished("iris", "1", StatusCode.UNAVAILABLE, 2.0)
+    metrics.finished("other", "1", StatusCode.OK, 2.0)
+    shown = text(metrics)
+    assert 'inferloom_objective_slow_total{model="iris"} 2.0' in shown
+    assert 'inferloom_objective_slow_total{model="other"}' not in shown

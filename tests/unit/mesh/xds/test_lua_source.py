@@ -45,7 +45,8 @@ def test_every_file_of_the_folder_is_part_of_the_source_once_and_after_what_it_u
         used = {other for other in names if re.search(rf"(?<![\w.\"]){other}[.(]", body)} - {name}
         assert all(places[other] < places[name] for other in used), (name, used)
         assert source.count(f"local {name} = (function()") == 1
-    assert source.rstrip().endswith("envoy_on_request = main")
+    assert source.rstrip().endswith("envoy_on_request = main.request")
+    assert lua.source(SETTINGS, "infer").rstrip().endswith("envoy_on_request = main.infer")
 
 
 def test_no_token_is_in_the_source() -> None:

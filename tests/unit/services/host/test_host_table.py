@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from grpc import StatusCode
 
 from inferloom.clients.metadata import ModelMetadata, TensorSpec
 from inferloom.mesh.catalog import Kind, Repeat, Replica, State
@@ -84,11 +85,22 @@ def test_the_generation_grows_only_where_inputs_or_outputs_changed() -> None:
 
 def test_statistics_have_a_row_for_what_was_never_called() -> None:
     tally = Tally()
-    tally.add("Shop", "1", 0.25, 1700.0, failed=False)
-    tally.add("Shop", "1", 0.5, 1701.0, failed=True)
+    tally.add("Shop", "1", 0.25, 1700.0, StatusCode.OK)
+    tally.add("Shop", "1", 0.5, 1701.0, StatusCode.UNKNOWN)
 
     rows = {row.name: row for row in tally.statistics([("Shop", "1"), ("Web", "1")]).model_stats}
     assert (rows["Shop"].inference_count, rows["Shop"].last_inference) == (1, 1_701_000)
     assert rows["Shop"].inference_stats.success.ns == 250_000_000
     assert rows["Shop"].inference_stats.fail.ns == 500_000_000
     assert rows["Web"].inference_count == 0
+
+
+def test_calls_are_told_by_version_and_code_and_only_of_what_is_served() -> None:
+    tally = Tally()
+    tally.add("Shop", "1", 0.25, 1700.0, StatusCode.OK)
+    tally.add("Shop", "1", 0.5, 1701.0, StatusCode.UNKNOWN)
+    tally.add("Shop", "1", 0.5, 1701.0, None)
+    tally.add("Old", "1", 0.5, 1701.0, StatusCode.OK)
+    (family,) = tally.collect(frozenset({"Shop"}))
+    counts = {tuple(s.labels.values()): s.value for s in family.samples if s.name.endswith("_count")}
+    assert counts == {("Shop", "1", "OK"): 1, ("Shop", "1", "UNKNOWN"): 1, ("Shop", "1", "CANCELLED"): 1}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
-from inferloom.mesh.clock import SYSTEM
+from inferloom.mesh.clock import SYSTEM, SystemClock
 from inferloom.mesh.errors import DeadlineExceeded, Exhausted, ReplicaError
 from inferloom.services.context import CallContext, current
 from inferloom.services.host.work import Work
@@ -208,3 +208,39 @@ async def test_a_generator_that_raises_says_so_after_its_items(case: Case) -> No
     assert await anext(stream) == 1
     with pytest.raises(KeyError):
         await anext(stream)
+
+
+async def test_waiting_for_a_turn_and_the_code_s_own_time_are_counted_apart() -> None:
+    clock = _Ticking()
+    work = Work(60.0, lambda call: None, clock)
+
+    def plain() -> None:
+        clock.ticks += 5.0
+
+    async def quick() -> None:
+        clock.ticks += 2.0
+
+    context = CallContext(clock.now() + 1000.0)
+    await work.call(plain, {}, context, "Plain")
+    await work.call(quick, {}, context, "Quick")
+    work.close()
+    told = {
+        (s.name, s.labels["model"]): s.value
+        for family in work.times.collect(frozenset({"Plain", "Quick"}))
+        for s in family.samples
+        if s.name.endswith(("_sum", "_count"))
+    }
+    assert told["inferloom_host_run_seconds_sum", "Plain"] == 5.0
+    assert told["inferloom_host_run_seconds_sum", "Quick"] == 2.0
+    assert told["inferloom_host_queue_seconds_sum", "Plain"] == 0.0
+    assert told["inferloom_host_queue_seconds_count", "Plain"] == told["inferloom_host_run_seconds_count", "Plain"] == 1
+    assert next(iter(work.times.collect(frozenset()))).samples == []  # what is not served has no labels
+
+
+class _Ticking(SystemClock):
+    """Stands still but for what is added to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ticks = 1000.0
+        self.now = lambda: self.ticks

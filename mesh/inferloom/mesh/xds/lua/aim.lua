@@ -1,20 +1,21 @@
 -- Sends a request to the replicas of a model: sets the routing headers, and says what must be written into the request.
 --
--- The headers stand at "-" until here (nothing from outside counts), and go back to it where the router has to answer.
+-- Until here the model stands at "-" and the others are absent, whatever came from outside. The routes of a model ask for its
+-- name and for the version, where one is named; what they do not know stays the router's. Every header that is written makes
+-- Envoy choose the route anew (`clear_route_cache` of the filter), when it is asked for next. Writing one costs most of a
+-- microsecond, so only those are written that say something.
 
 local MODEL, VERSION, FACE, ARM = settings.model, settings.version, settings.face, settings.arm
 
 local M = {}
 
--- Gives the request to the router process after all.
-function M.release(h, headers)
+-- Gives the request to the router process after all; answers nothing.
+function M.release(headers)
   headers:replace(MODEL, "-")
-  headers:replace(FACE, "-")
-  h:clearRouteCache()
-  return false
+  headers:remove(FACE)
 end
 
--- Whether this may be a model's name (mesh/names.py); "-" stands for none in the headers.
+-- Whether this may be the name of a model or a version (mesh/names.py), and stand in a header; "-" stands for none there.
 function M.named(name)
   return name:find("^[%w._-]+$") ~= nil and #name <= 128 and name ~= "-" and name:find("[^.]") ~= nil
 end
@@ -34,35 +35,30 @@ local function expose(h, headers, request, arm, point, override)
   h:streamInfo():dynamicMetadata():set(settings.exposed, settings.turn, turn)
 end
 
-local function route(h, headers, request)
+-- request
+--   model, version   "": none
+--   face             "rest"; nil: gRPC
+--   size             bytes of a body that would have to be written anew; nil: it can be done in the path
+--   stream           whether its messages cannot be written anew
+--   body, id, id_size   where the request's id is; id nil: it has none
+--
+-- Answers the model and the version to write into the request, nil for either that stays.
+function M.aim(h, headers, request)
   headers:replace(MODEL, request.model)
   if request.face then headers:replace(FACE, request.face) end
-  h:clearRouteCache()
-  local metadata = h:metadata() -- of the model's route; the one that was there before is not the one meant
-  local version = request.version
-  if version ~= "" then
-    local versions = metadata:get("versions")
-    local own = versions and versions[version]
-    if own == nil then return M.release(h, headers) end
-    if own == "@" then
-      headers:replace(VERSION, version)
-      h:clearRouteCache()
-    end
-    return true
+  if request.version ~= "" then
+    headers:replace(VERSION, request.version)
+    return
   end
-  local split_id, default = metadata:get("split"), metadata:get("default")
-  if split_id == nil and default == nil then return true end
-  local large = metadata:get("large")
-  if request.stream or (request.size and large and request.size > large) then return M.release(h, headers) end
-  if split_id == nil then
-    if metadata:get("versions")[default] == "@" then
-      headers:replace(VERSION, default)
-      h:clearRouteCache()
-    end
-    return true, nil, default
+  local rule = h:metadata():get("rule") -- of the model's route; the one that was there before is not the one meant
+  if rule == nil then return end
+  if request.stream or (request.size and request.size > settings.large) then return M.release(headers) end
+  if rule.split == nil then
+    if rule.own == "@" then headers:replace(VERSION, rule.default) end
+    return nil, rule.default
   end
-  local known = split.table(split_id, h, metadata)
-  if known.by:sub(-4) == "-bin" then return M.release(h, headers) end -- the router decodes the value first
+  local known = split.table(rule.split, h)
+  if known.by:sub(-4) == "-bin" then return M.release(headers) end -- the router decodes the value first
   local unit = nil
   if known.by ~= "" then unit = headers:getAtIndex(known.by, 0) end
   local arm, point, override = split.assign(known, unit)
@@ -71,22 +67,7 @@ local function route(h, headers, request)
   local model = arm.model ~= "" and arm.model or nil
   if arm.own == "@" then headers:replace(VERSION, arm.version) end
   if model then headers:replace(MODEL, model) end
-  if model or arm.own == "@" then h:clearRouteCache() end
-  return true, model, arm.version ~= "" and arm.version or nil
-end
-
--- request
---   model, version   "": none
---   face             "rest"; nil: gRPC
---   size             bytes of a body that would have to be written anew; nil: it can be done in the path
---   stream           whether its messages cannot be written anew
---   body, id, id_size   where the request's id is; id nil: it has none
---
--- Answers whether a replica is asked; then the model and the version to write into the request, nil for either that stays.
-function M.aim(h, headers, request)
-  local direct, model, version = route(h, headers, request)
-  if direct then headers:remove("authorization") end -- the mesh's token is nothing for replicas
-  return direct, model, version
+  return model, arm.version ~= "" and arm.version or nil
 end
 
 return M

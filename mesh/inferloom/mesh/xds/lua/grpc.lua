@@ -1,5 +1,7 @@
 -- gRPC calls: inference of a model goes to its replicas, what the mesh never passes on is refused, all else is the router's.
 
+local M = {}
+
 local ERRORS = { [walk.MALFORMED] = settings.malformed, [walk.MANY] = settings.many }
 
 -- The messages of a stream stay as they are: its model is the first one's (grpc_field_extraction has read it).
@@ -11,10 +13,13 @@ local function stream(h, headers)
   aim.aim(h, headers, { model = model, version = "", stream = true })
 end
 
-local function unary(h, method)
+-- A call with one message. `method`: of settings.methods.
+function M.unary(h, method)
   local body = h:body()
-  if body == nil then return end
   local headers = h:headers() -- after waiting for the body those of before are of no use
+  local reason = guard.page(headers)
+  if reason then return answers.grpc(h, "7", reason) end
+  if body == nil then return end
   local size = body:length()
   local head = body:getBytes(0, size < walk.HEAD and size or walk.HEAD)
   local length = walk.framed(head, size)
@@ -25,8 +30,8 @@ local function unary(h, method)
     return
   end
   if sequence or not model or not version or not aim.named(model) then return end
-  local direct
-  direct, model, version = aim.aim(h, headers, {
+  if version ~= "" and not aim.named(version) then return end
+  model, version = aim.aim(h, headers, {
     model = model,
     version = version,
     size = size,
@@ -35,7 +40,7 @@ local function unary(h, method)
     id_size = id_size,
     body = body,
   })
-  if not direct or not (model or version) then return end
+  if not (model or version) then return end
   local message = size == #head and head:sub(6) or body:getBytes(5, length)
   if model then message = message .. walk.field(method.name, model) end
   if version then message = message .. walk.field(method.version, version) end
@@ -44,10 +49,12 @@ local function unary(h, method)
   if announced == nil then headers:remove("content-length") end -- setBytes has set one
 end
 
-return function(h, headers, path)
-  local refusal = settings.refused[path]
-  if refusal then return answers.grpc(h, "7", refusal) end
+function M.request(h, headers, path)
   local method = settings.methods[path]
-  if method then return unary(h, method) end
+  if method then return M.unary(h, method) end
+  local reason = guard.page(headers) or settings.refused[path]
+  if reason then return answers.grpc(h, "7", reason) end
   if path == settings.stream then return stream(h, headers) end
 end
+
+return M

@@ -43,6 +43,12 @@ function M.host(headers)
   return "Host '" .. answers.shown(host) .. "': this server listens on " .. settings.host .. " and answers to localhost only"
 end
 
+-- Why a gRPC call is refused; nil where it is not. Of its clients only browsers send an Origin.
+function M.page(headers)
+  if not settings.loopback or headers:get("origin") == nil then return nil end
+  return M.host(headers) or M.origin(headers)
+end
+
 -- Why a request is refused by the page it comes from; nil where it is not.
 function M.origin(headers)
   local origin = headers:get("origin")

@@ -62,8 +62,8 @@ return function(h, headers, whole)
   if reason then return answers.http(h, path, "403", 7, reason) end
   if sequence(h) then return end
   headers = h:headers() -- after waiting for the body those of before are of no use
-  local direct, other, chosen = aim.aim(h, headers, { model = model, version = version, face = "rest" })
-  if not direct or (written and not other and not chosen) then return end
+  local other, chosen = aim.aim(h, headers, { model = model, version = version, face = "rest" })
+  if written and not other and not chosen then return end
   version = chosen or version
   if version ~= "" then action = "versions/" .. version .. "/" .. action end
   headers:replace(":path", "/v2/models/" .. (other or model) .. "/" .. action .. query)

@@ -34,15 +34,14 @@ local function read(spec)
   return { salt = spec.salt, by = spec.by or "", starts = starts, owners = owners, testers = testers }
 end
 
--- The table of a split, read once for each worker: from the virtual host's metadata where it is there, else from the route's,
--- which every request copies.
-function M.table(id, h, metadata)
+-- The table of a split, read once for each worker: from the virtual host's metadata, for a route's is copied by every request.
+function M.table(id, h)
   local known = tables[id]
   if known == nil then
     if kept >= MOST then
       tables, kept = {}, 0
     end
-    known = read(h:virtualHost():metadata():get("split_spec") or metadata:get("split_spec"))
+    known = read(h:virtualHost():metadata():get("split_spec"))
     tables[id], kept = known, kept + 1
   end
   return known

@@ -1,0 +1,53 @@
+"""Rules, alerts and dashboards, by Prometheus' own promtool, against what real meshes have been through."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from monitoring.grafana import dashboards
+from monitoring.promtool import obtain_promtool
+from monitoring.replay import EXPECTED, replay
+
+RULES = Path(__file__).parents[2] / "monitoring" / "rules"
+
+
+@pytest.fixture(scope="module")
+def promtool() -> Path:
+    return obtain_promtool()
+
+
+def checked(promtool: Path, *paths: Path) -> str:
+    done = subprocess.run([promtool, "check", "rules", *paths], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_the_rules_are_rules(promtool: Path) -> None:
+    assert checked(promtool, *RULES.glob("*.yaml")) == ""
+
+
+def test_every_query_of_a_dashboard_is_one(promtool: Path, tmp_path: Path) -> None:
+    panels = [panel for board in dashboards().values() for panel in board["panels"]]
+    queries = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    path = tmp_path / "queries.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    assert len(queries) > 40
+    assert checked(promtool, path) == ""
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_incident_is_told_within_two_minutes_of_its_cause_and_nothing_else_is(name: str, promtool: Path) -> None:
+    assert replay([name]) == ""
+
+
+def test_an_alert_that_is_expected_and_does_not_fire_is_a_failure(
+    promtool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXPECTED, "killed_replica", [{"alertname": "InferloomGpuMemory"}])
+    said = replay(["killed_replica"])
+    assert "InferloomGpuMemory" in said
+    assert "InferloomReplicaDown" in said
