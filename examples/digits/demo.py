@@ -14,11 +14,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import png
 from demo_load import Load
 from demo_mesh import DemoMesh
 from demo_pipelines import pipelines
+from demo_trace import show_trace, traced
+
+if TYPE_CHECKING:
+    from inferloom.mesh.telemetry.receiver import Received
 
 HERE = Path(__file__).parent
 ENVOY = "envoy"
@@ -28,6 +34,11 @@ CALM = 3.0  # seconds of load before, between and after the incidents
 
 
 async def main(gateway: str) -> int:
+    with traced() as received:
+        return await demo(gateway, received)
+
+
+async def demo(gateway: str, received: Received | None) -> int:
     front = ", and Envoy in front of them" if gateway == ENVOY else ""
     say(f"Starting two Tritons with four models each{front} (see examples/digits/mesh.yaml) ...")
     async with DemoMesh(HERE, gateway) as mesh:
@@ -38,6 +49,7 @@ async def main(gateway: str) -> int:
         whole = await incidents(mesh)
         await mesh.show()
         await tell(mesh)
+        await show_trace(mesh, png.encode(np.load(HERE / "heldout.npz")["pixels"][0]), received, say)
     if not (same and voted and whole):
         say("\nFAILED: see above.")
         return 1

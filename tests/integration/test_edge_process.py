@@ -16,6 +16,7 @@ import trustme
 
 from inferloom.mesh.oip import pb
 from inferloom.mesh.router.server import ServerSettings
+from inferloom.mesh.xds.server import SERVICE
 from tests.support.caller import echo_request, read, slow_request, stub
 from tests.support.edge import Edge, Gateway, Role, running_edge
 from tests.support.load import Load, outcome_of
@@ -153,7 +154,7 @@ async def test_tls_and_a_token_are_asked_for_as_by_the_router(pair: Pair, tmp_pa
     token.write_text(TOKEN)
     options: dict[str, Any] = {
         "control_options": ("--token-file", str(token)),
-        "edge_options": ("--tls-cert", str(cert), "--tls-key", str(key)),
+        "edge_options": ("--tls-cert", str(cert), "--tls-key", str(key), "--token-file", str(token)),
         "tokens": (TOKEN,),
     }
     credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
@@ -166,10 +167,15 @@ async def test_tls_and_a_token_are_asked_for_as_by_the_router(pair: Pair, tmp_pa
         async with stub(gateway.address) as plain:
             code, _ = await outcome_of(plain.ServerLive(pb.ServerLiveRequest(), timeout=5))
             assert code is grpc.StatusCode.UNAVAILABLE
+        async with grpc.aio.insecure_channel(gateway.control.address) as channel:  # its answers carry the token
+            ask = channel.stream_stream(f"/{SERVICE}/StreamAggregatedResources", None, None)
+            discovery = ask(iter([b""]))
+            code, _ = await outcome_of(discovery.read())
+            assert code is grpc.StatusCode.UNAUTHENTICATED
         key.write_text("no key")
         status, line = await refused(
             *("--listen", "127.0.0.1:0", "--control", gateway.control.address),
-            *("--tls-cert", str(cert), "--tls-key", str(key)),
+            *("--tls-cert", str(cert), "--tls-key", str(key), "--token-file", str(token)),
         )
         assert (status, line.partition(": Failed")[0]) == (2, "inferloom: Envoy refuses its listener")
         context = ssl.create_default_context()

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from inferloom.mesh.clock import SYSTEM
 from inferloom.mesh.errors import ConfigError, InferloomError
 from inferloom.mesh.listen import Address, check_free, free_port, parse_address
 from inferloom.mesh.process import Child, start
+from inferloom.mesh.router.security import read_token
 from inferloom.mesh.xds.bootstrap import BootstrapSettings, bootstrap
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 
@@ -41,6 +43,7 @@ class EdgeOptions:
 
     listen: str
     control: str  # HOST:PORT, several separated by commas
+    token_file: Path | None = None  # for the control plane
     admin: str = "127.0.0.1:0"
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -66,7 +69,10 @@ async def run_edge(options: EdgeOptions) -> None:
     admin = _address(options.admin, "--admin")
     settings = _settings(options, listen, admin)
     async with AsyncExitStack() as stack:
-        argv = [str(program), "--config-yaml", json.dumps(bootstrap(settings)), "--use-dynamic-base-id"]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="inferloom-edge-")))
+        written = folder / "bootstrap.json"  # its folder is for this user alone: there may be a token in it
+        written.write_text(json.dumps(bootstrap(settings)))
+        argv = [str(program), "--config-path", str(written), "--use-dynamic-base-id"]
         argv += ["--log-level", "warning"]
         if options.concurrency:
             argv += ["--concurrency", str(options.concurrency)]
@@ -132,6 +138,7 @@ def _settings(options: EdgeOptions, listen: Address, admin: Address) -> Bootstra
         control=control,
         edge=edge,
         max_memory=options.max_memory_mib * MIB,
+        token=read_token(options.token_file) if options.token_file is not None else "",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from typing import Any
 
@@ -49,7 +48,7 @@ def choose_http(text: str | None) -> tuple[Address | None, str]:
 
 
 class HttpPort:
-    """Opens the port, at once or when there is something to call.
+    """Opens the port.
 
     Args:
         address: where; its port is not 0.
@@ -62,51 +61,30 @@ class HttpPort:
         router: Router,
         address: Address,
         *,
-        when_needed: bool = False,
         tokens: Collection[str] = (),
         faces: Any = None,
     ) -> None:
         self._router = router
         self._address = address
-        self._when_needed = when_needed
         self._tokens = tokens
         self._faces = faces
-        self._waiting: asyncio.Task[None] | None = None
         self._face: Any = None
         self._mounts: Any = None
 
     async def start(self) -> Address:
-        """The address, whether the port is open yet or not."""
-        if self._when_needed:
-            self._waiting = asyncio.create_task(self._wait(), name="open the HTTP port when it is needed")
-        else:
-            await self._open()
-        return self._address
-
-    async def close(self) -> None:
-        """Let the requests in flight end, and close it. Idempotent."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-            await asyncio.gather(self._waiting, return_exceptions=True)
-        face, mounts, self._face, self._mounts = self._face, self._mounts, None, None
-        if face is not None:
-            await face.close()
-        if mounts is not None:
-            await mounts.close()
-
-    async def _wait(self) -> None:
-        async for catalog in self._router.registry.watch():
-            if catalog.models:
-                break
-        try:
-            await self._open()
-        except ConfigError as error:
-            log.error("there is no HTTP port", error=str(error))
-
-    async def _open(self) -> None:
+        """Listen. Raises ConfigError where the port is in use."""
         from inferloom.services.host.proxy import Mounts
         from inferloom.services.typed.http import HttpFace
 
         self._mounts = Mounts(self._router)
         self._face = HttpFace(self._router, mounts={"*": self._mounts.handle}, tokens=self._tokens, faces=self._faces)
         await self._face.start(self._address)
+        return self._address
+
+    async def close(self) -> None:
+        """Let the requests in flight end, and close it. Idempotent."""
+        face, mounts, self._face, self._mounts = self._face, self._mounts, None, None
+        if face is not None:
+            await face.close()
+        if mounts is not None:
+            await mounts.close()

@@ -367,7 +367,6 @@ def router(
     write_token_file: Annotated[Path | None, typer.Option(help="File with the token that writing needs.")] = None,
     exposures: Exposures = None,
     http: Annotated[str, typer.Option(help="HOST:PORT of JSON for services and pipelines, or off.")] = "off",
-    http_when_needed: Annotated[bool, typer.Option(hidden=True, help="Not before there is one of them.")] = False,
     control: Shared = None,
 ) -> None:
     """Run a router: finds replicas in a registry and balances over them."""
@@ -388,7 +387,6 @@ def router(
             write_token_file=write_token_file,
             exposures=exposures,
             http=http,
-            http_when_needed=http_when_needed,
             control=control,
         )
     )
@@ -506,6 +504,7 @@ def edge(
     control: Annotated[str, typer.Option(help="HOST:PORT of the control plane; several separated by commas.")] = (
         "127.0.0.1:9091"
     ),
+    token_file: Annotated[Path | None, typer.Option(help="The mesh's token, where the control plane has one.")] = None,
     admin: Annotated[str, typer.Option(help="HOST:PORT of Envoy's admin, on loopback.")] = "127.0.0.1:0",
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM key.")] = None,
@@ -523,6 +522,7 @@ def edge(
     options = EdgeOptions(
         listen=listen,
         control=control,
+        token_file=token_file,
         admin=admin,
         tls_cert=tls_cert,
         tls_key=tls_key,

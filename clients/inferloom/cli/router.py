@@ -35,7 +35,6 @@ async def run_router(
     write_token_file: Path | None = None,
     exposures: Path | None = None,
     http: str = "off",
-    http_when_needed: bool = False,
     control: str | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain.
@@ -73,7 +72,7 @@ async def run_router(
     faces = Faces(router)
     server = RouterServer(router, settings, [TypedFace(router, faces), EdgeExposures(router.splitting)])
     record = ExposureLog(exposures) if exposures is not None else None
-    port = HttpPort(router, web, when_needed=http_when_needed, tokens=tokens, faces=faces) if web is not None else None
+    port = HttpPort(router, web, tokens=tokens, faces=faces) if web is not None else None
     config = {"grpc": grpc, "registry": registry, "max_message_mib": max_message_mib, "drain_timeout": drain_timeout}
     starting = ["the registry has not answered yet"]
     face = Admin(

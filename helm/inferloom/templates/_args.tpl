@@ -37,6 +37,9 @@ HOME for caches. $(NAME) is filled in by Kubernetes.
 - --zone={{ . }}
 {{- end }}
 {{- include "inferloom.tlsArgs" .Values.edge.tls }}
+{{- if .Values.auth.tokenSecret.name }}
+- --token-file=/etc/inferloom/auth/token
+{{- end }}
 {{- end }}
 
 {{- define "inferloom.controlArgs" -}}

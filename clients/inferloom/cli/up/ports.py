@@ -23,7 +23,6 @@ class Ports:
     public: Address  # what clients use for gRPC: the edge's, or the router's
     router: Address  # where the router takes gRPC
     http: Address | None  # where it takes JSON; None: nowhere
-    http_when_needed: bool  # nobody has asked for it: not before there is a service or pipeline
     control: Address | None = None  # of the control plane; None: there is none
     note: str = ""  # for the user, where the HTTP port is not the default one because that is in use
 
@@ -61,11 +60,11 @@ def choose_ports(mesh: MeshSpec, *, grpc: str | None, http: str | None, gateway:
         if asked is not None:
             raise ConfigError(f"{place}: with gateway: envoy HTTP is on {public}, as gRPC is; leave `http` out")
         router, web, control = (Address(LOOPBACK, free_port()) for _ in range(3))
-        return Ports(public, router, web, http_when_needed=False, control=control), notes
+        return Ports(public, router, web, control=control), notes
     chosen, note = choose_http(asked)
     if chosen is not None and not chosen.loopback:
         notes.append(f"whoever reaches {chosen} can call the services: put a proxy with TLS and a login before it")
-    return Ports(public, public, chosen, http_when_needed=asked is None, note=note), notes
+    return Ports(public, public, chosen, note=note), notes
 
 
 def _gateway(mesh: MeshSpec, option: str | None) -> str:

@@ -40,7 +40,6 @@ class RouterRole:
     max_message_mib: int
     why_not_ready: Callable[[], str]  # for /ready, where the router is part of this process
     http: Address | None = None  # of JSON
-    http_when_needed: bool = False  # not before there is a service or pipeline
 
 
 async def router_task(
@@ -84,7 +83,7 @@ async def router_task(
     stack.push_async_callback(face.close)
     if role.http is None:
         return Where(where, str(answers), "", partial(server.drain, role.drain))
-    port = HttpPort(router, role.http, when_needed=role.http_when_needed, faces=faces)
+    port = HttpPort(router, role.http, faces=faces)
     stack.push_async_callback(port.close)
 
     async def drain() -> None:
@@ -122,7 +121,7 @@ async def router_process(
     argv += ["--write-token-file", str(token_file), "--drain-timeout", str(role.drain)]
     argv += ["--max-message-mib", str(role.max_message_mib), "--exposures", str(logs / EXPOSURES)]
     if role.http is not None:
-        argv += ["--http", str(role.http), *(["--http-when-needed"] if role.http_when_needed else [])]
+        argv += ["--http", str(role.http)]
     argv += ["--control", control] if control else []
     started = asyncio.Event()
     keeper = Keeper(

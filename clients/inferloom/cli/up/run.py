@@ -148,7 +148,6 @@ class _Up:
             options.max_message_mib,
             lambda: "" if self._output.is_ready else "not everything declared is served yet",
             ports.http,
-            ports.http_when_needed,
         )
         if settled.registry == "memory":
             memory = MemoryRegistry()
@@ -191,11 +190,10 @@ class _Up:
         path = announce(MeshState(client, os.getpid(), self._token, where.admin, settled.host, http))
         self._stack.callback(state.withdraw, path)
         hold(False)
-        opened = "" if settled.ports.http_when_needed else http
         typed, mounted = names_of(registry.catalog, settled.named)
-        calls = await example_requests(client, opened, typed, mounted)
-        calls += await example_calls(client, [*([] if opened else typed), *settled.models])
-        self._output.ready(client, where.admin, calls, opened)
+        calls = await example_requests(client, http, typed, mounted)
+        calls += await example_calls(client, [*([] if http else typed), *settled.models])
+        self._output.ready(client, where.admin, calls, http)
 
     async def _until(self, awaited: Coroutine[Any, Any, Any]) -> None:
         """Await something; what must not end, and does, raises here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from inferloom.cli.gpus import gpu_ids
@@ -91,10 +91,8 @@ async def settle(options: UpOptions, output: Output) -> Settled:
         output.note(note)
     gpus = await gpu_ids()
     _check(documents, gpus)
-    if any(kind in (SERVICE, PIPELINE) for kind, _ in documents):
-        ports = replace(ports, http_when_needed=False)
-        if ports.note:
-            output.note(ports.note)
+    if ports.note:
+        output.note(ports.note)
     return Settled(
         wanted=wanted,
         documents=documents,

@@ -22,6 +22,7 @@ __all__ = ["Asked", "Explainer"]
 REQUEST_ID = "x-request-id"
 LONGEST_ID, LONGEST = 200, 500  # characters of an id, and of an error's message
 MODELS = 2000  # whose pace is kept
+MOST_A_SECOND = 100  # requests that are kept although nobody asked
 
 
 class Asked(NamedTuple):
@@ -56,6 +57,7 @@ class Explainer:
         self._clock = clock
         self._rng = rng
         self._objective = objective
+        self._second = self._kept = 0  # kept in this second of the clock
 
     def pace(self, model: str) -> Pace:
         """Of a model, service or pipeline that is there: names that nobody serves are not to come here."""
@@ -65,6 +67,17 @@ class Explainer:
                 self.paces.clear()
             pace = self.paces[model] = Pace(self.now(), lambda: self._objective(model))
         return pace
+
+    def keeps(self, story: Story) -> bool:
+        """Whether there is room for one more: always for who asks; of others so many a second that overload, when everything
+        fails, costs no more than it must. More would push each other out at once."""
+        if story.asked:
+            return True
+        second = int(self.now())
+        if second != self._second:
+            self._second, self._kept = second, 0
+        self._kept += 1
+        return self._kept <= MOST_A_SECOND
 
     def answered(self, story: Story, asked: Asked, trailing: Metadata, own_id: Callable[[], str]) -> None:
         """It was answered, and asked to be explained or was slow.

@@ -56,16 +56,18 @@ class Explaining:
             reply = await inner(call)
         except asyncio.CancelledError as error:
             pace.fail()
-            self._look(call, story)
-            explainer.failed(story, _asked(call), error, partial(_own_id, call), left=True)
+            if explainer.keeps(story):
+                self._look(call, story)
+                explainer.failed(story, _asked(call), error, partial(_own_id, call), left=True)
             raise
         except Exception as error:
             pace.fail()
-            if not story.asked:
-                self._look(call, story)
-            explainer.failed(story, _asked(call), error, partial(_own_id, call))
-            if isinstance(error, InferloomError):
-                error.told = story.trailing
+            if explainer.keeps(story):
+                if not story.asked:
+                    self._look(call, story)
+                explainer.failed(story, _asked(call), error, partial(_own_id, call))
+                if isinstance(error, InferloomError):
+                    error.told = story.trailing
             raise
         finally:
             pace.in_flight -= 1
@@ -76,7 +78,7 @@ class Explaining:
         if story.asked:
             explainer.answered(story, _asked(call), reply.trailing, partial(_own_id, call))
             return reply._replace(trailing=(*_without(reply.trailing), *story.trailing))
-        if slow:
+        if slow and explainer.keeps(story):
             self._look(call, story)
             explainer.answered(story, _asked(call), reply.trailing, partial(_own_id, call))
         return reply

@@ -49,6 +49,7 @@ class BootstrapSettings:
     edge: EdgeSettings  # its own part travels in the node's metadata: the control plane makes the listener of it
     max_memory: int = 2048 * MIB  # bytes of heap
     max_connections: int = 20_000  # of clients
+    token: str = ""  # bearer token that the control planes want of edges
 
 
 def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
@@ -80,7 +81,8 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
                         "envoy_grpc": {
                             "cluster_name": CONTROL,
                             "retry_policy": {"retry_back_off": {"base_interval": RECONNECT, "max_interval": LONGEST}},
-                        }
+                        },
+                        "initial_metadata": _authorization(settings.token),
                     }
                 ],
             },
@@ -94,6 +96,10 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
     }
 
 
+def _authorization(token: str) -> list[dict[str, str]]:
+    return [{"key": "authorization", "value": f"Bearer {token}"}] if token else []
+
+
 def _control(addresses: Sequence[Address]) -> dict[str, Any]:
     """Asked in turn: one that is gone is passed over with the next attempt."""
     return {
@@ -101,7 +107,13 @@ def _control(addresses: Sequence[Address]) -> dict[str, Any]:
         "type": "STATIC" if all(_is_ip(address.host) for address in addresses) else "STRICT_DNS",
         "connect_timeout": "1s",
         "lb_policy": "ROUND_ROBIN",
-        "outlier_detection": {"consecutive_5xx": 1, "base_ejection_time": "2s", "max_ejection_percent": 50},
+        # The interval is also how soon one that was passed over is asked again.
+        "outlier_detection": {
+            "consecutive_5xx": 1,
+            "interval": "0.5s",
+            "base_ejection_time": "2s",
+            "max_ejection_percent": 50,
+        },
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": CONNECTION,

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from inferloom.mesh.clock import SYSTEM, Clock
+from inferloom.mesh.router.security import Tokens
 from inferloom.mesh.xds.codec import decode_ask, encode_push
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.feed import Feed
@@ -16,11 +17,14 @@ from inferloom.mesh.xds.targets import Targets
 __all__ = ["SERVICE", "DiscoveryService"]
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+NO_TOKEN = "discovery answers carry the mesh's tokens: start the edge with --token-file"  # noqa: S105 no token
 ONLY_WHOLE = "state of the world only: use StreamAggregatedResources (api_type: GRPC)"
 
 
 class DiscoveryService:
     """envoy.service.discovery.v3.AggregatedDiscoveryService, state of the world.
+
+    Where the mesh has tokens an edge must show one: the answers carry them.
 
     Args:
         feed: started.
@@ -37,6 +41,7 @@ class DiscoveryService:
         self.targets = Targets()
         self.feed = feed
         self._settings = settings
+        self._tokens = Tokens(settings.tokens)
         self._clock = clock
 
     def handlers(self) -> dict[str, Any]:
@@ -57,6 +62,8 @@ class DiscoveryService:
         return found
 
     async def _stream(self, requests: Any, context: Any) -> None:
+        if self._tokens and not self._tokens.has(dict(context.invocation_metadata() or ()).get("authorization")):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, NO_TOKEN)
         stream = Stream(self.feed, self.targets, self._settings, self._clock)
         self.streams.append(stream)
         try:

@@ -6,6 +6,7 @@ x-inferloom-trace. Each try at a replica is a client's span below the one of the
 
 from __future__ import annotations
 
+from envoy_data_plane.cel.expr import Constant, Expr, ExprCall, ExprIdent, ExprSelect, ParsedExpr
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.config.core.v3 import GrpcService, GrpcServiceEnvoyGrpc
 from envoy_data_plane.envoy.config.trace.v3 import OpenTelemetryConfig, TracingHttp
@@ -41,9 +42,8 @@ def traced(manager: HttpConnectionManager, settings: EdgeSettings) -> HttpConnec
     """The connection manager with tracing, where the settings have a receiver; else as it is."""
     if not settings.otlp:
         return manager
-    sampler = extension(
-        f"{_SAMPLERS}cel", CelSamplerConfig(expression=CelExpression(cel_expr_string=sampled(settings.trace_ratio)))
-    )
+    expression = CelExpression(cel_expr_parsed=ParsedExpr(expr=sampled(settings.trace_ratio)))
+    sampler = extension(f"{_SAMPLERS}cel", CelSamplerConfig(expression=expression))
     config = OpenTelemetryConfig(
         grpc_service=GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=COLLECTOR), timeout=duration(TIMEOUT)),
         service_name=SERVICE,
@@ -60,19 +60,37 @@ def traced(manager: HttpConnectionManager, settings: EdgeSettings) -> HttpConnec
     return manager
 
 
-def sampled(ratio: float) -> str:
+def sampled(ratio: float) -> Expr:
     """In CEL: whether a request is sampled whose caller has not decided.
 
+        request.headers["x-inferloom-trace"] == "1" || stirred < 1000 * ratio
+
     CEL knows no chance: what stands in for it are the milliseconds and seconds at which the request came, stirred with
-    primes so that callers who come by the clock are not all taken or all left.
+    primes so that callers who come by the clock are not all taken or all left. Envoy takes it as a syntax tree alone.
     """
-    asks = f"request.headers['{ASK}'] == '1'"
-    if ratio >= 1:
-        return "true"
+    request = Expr(ident_expr=ExprIdent(name="request"))
+    headers = Expr(select_expr=ExprSelect(operand=request, field="headers"))
+    time = Expr(select_expr=ExprSelect(operand=request, field="time"))
+    asks = _call("_==_", _call("_[_]", headers, _text(ASK)), _text("1"))
     if ratio <= 0:
-        return f"'{ASK}' in request.headers && {asks}"
-    stirred = "(request.time.getMilliseconds() * 7919 + int(request.time) * 104729) % 1000"
-    return f"('{ASK}' in request.headers && {asks}) || {stirred} < {max(1, round(1000 * ratio))}"
+        return asks
+    milliseconds = Expr(call_expr=ExprCall(target=time, function="getMilliseconds"))
+    seconds = _call("int", time)
+    stirred = _call("_+_", _call("_*_", milliseconds, _number(7919)), _call("_*_", seconds, _number(104_729)))
+    share = _call("_<_", _call("_%_", stirred, _number(1000)), _number(max(1, round(1000 * ratio))))
+    return _call("_||_", asks, share)
+
+
+def _call(function: str, *arguments: Expr) -> Expr:
+    return Expr(call_expr=ExprCall(function=function, args=list(arguments)))
+
+
+def _text(value: str) -> Expr:
+    return Expr(const_expr=Constant(string_value=value))
+
+
+def _number(value: int) -> Expr:
+    return Expr(const_expr=Constant(int64_value=value))
 
 
 def collectors(settings: EdgeSettings) -> dict[str, Cluster]:

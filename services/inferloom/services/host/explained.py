@@ -64,15 +64,17 @@ class Explained:
             reply = await answer
         except asyncio.CancelledError as error:
             pace.fail()
-            explainer.failed(story, asked, error, lambda: request_id, left=True)
+            if explainer.keeps(story):
+                explainer.failed(story, asked, error, lambda: request_id, left=True)
             raise
         except Exception as error:
             pace.fail()
-            explainer.failed(story, asked, error, lambda: request_id)
+            if explainer.keeps(story):
+                explainer.failed(story, asked, error, lambda: request_id)
             raise
         finally:
             pace.in_flight -= 1
         now = explainer.now()
-        if pace.add(now - story.began, now) or story.asked:
+        if (pace.add(now - story.began, now) or story.asked) and explainer.keeps(story):
             explainer.answered(story, asked, (), lambda: request_id)
         return reply

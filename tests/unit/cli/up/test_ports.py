@@ -30,7 +30,6 @@ def test_without_a_gateway_clients_reach_the_router_itself() -> None:
     ports, notes = choose_ports(MeshSpec(), grpc=ANY, http=ANY, gateway=None)
     assert (ports.edge, ports.router, notes) == (False, ports.public, [])
     assert ports.http is not None
-    assert not ports.http_when_needed
 
 
 def test_envoy_has_the_one_port_and_the_router_ports_of_its_own() -> None:
@@ -40,7 +39,6 @@ def test_envoy_has_the_one_port_and_the_router_ports_of_its_own() -> None:
     assert ports.http is not None
     assert str(ports.public) == wanted
     assert len({ports.public.port, ports.router.port, ports.http.port}) == 3
-    assert not ports.http_when_needed
 
 
 def test_the_command_line_outdoes_the_file() -> None:

@@ -11,8 +11,8 @@ import pytest
 from grpc import StatusCode
 
 from inferloom.mesh.call import Reply
-from inferloom.mesh.errors import InferloomError, ReplicaError, status_of
-from inferloom.mesh.explain.explainer import Explainer
+from inferloom.mesh.errors import Exhausted, InferloomError, ReplicaError, status_of
+from inferloom.mesh.explain.explainer import MOST_A_SECOND, Explainer
 from inferloom.mesh.explain.story import Story, current_story
 from inferloom.mesh.oip import MODEL_INFER, pb
 from inferloom.mesh.policy import Locality, TrafficPolicy
@@ -99,6 +99,23 @@ async def test_a_request_keeps_the_id_it_has(
     with pytest.raises(ReplicaError):
         await mesh.send(metadata=metadata, payload=payload, method=MODEL_INFER.path)
     assert mesh.kept[0]["request_id"] == expected
+
+
+async def test_of_a_flood_of_failures_only_so_many_a_second_are_kept_but_all_that_ask() -> None:
+    mesh = Explained()
+    mesh.admission.most = 0  # everything is turned away
+    for _ in range(2 * MOST_A_SECOND):
+        with pytest.raises(Exhausted) as raised:
+            await mesh.handle(call(mesh.clock))
+    assert raised.value.told == ()
+    with pytest.raises(Exhausted) as asked:
+        await mesh.handle(call(mesh.clock, metadata=ASKED))
+    assert [key for key, _ in asked.value.told] == ["x-inferloom-request-id", "x-inferloom-explain"]
+    assert len(mesh.kept) == MOST_A_SECOND + 1
+    await mesh.clock.advance(1.0)
+    with pytest.raises(Exhausted) as later:
+        await mesh.handle(call(mesh.clock))
+    assert later.value.told != ()
 
 
 async def test_a_caller_who_goes_away_is_remembered() -> None:
