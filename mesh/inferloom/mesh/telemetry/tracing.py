@@ -9,6 +9,7 @@ for RPC, and `inferloom.*`.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -125,10 +126,8 @@ class Tracing:
             with span:
                 try:
                     reply = await inner(call)
-                except GeneratorExit:
-                    raise
-                except BaseException as error:
-                    if not isinstance(error, Exception) and self._clock.now() >= call.deadline - LATE:
+                except asyncio.CancelledError:
+                    if self._clock.now() >= call.deadline - LATE:
                         span.fail(DeadlineExceeded(f"no answer from '{call.model}' before the deadline"))
                     raise
                 if above is None:

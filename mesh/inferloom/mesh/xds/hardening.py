@@ -13,7 +13,6 @@ __all__ = [
     "MAX_HEADERS",
     "MAX_HEADERS_KIB",
     "MAX_STREAMS",
-    "STREAM_IDLE",
     "STREAM_WINDOW",
 ]
 
@@ -25,7 +24,6 @@ CONNECTION_WINDOW = 16 * MIB
 # the edge hold is bounded by its window until a body is read for its name, and by the overload manager after that.
 MAX_STREAMS = 1000
 HEADERS_TIMEOUT = 10.0  # seconds for a request's headers to arrive
-STREAM_IDLE = 300.0  # seconds a stream may be silent where its route says nothing
 CONNECTION_IDLE = 3600.0  # seconds a connection without streams is kept
 MAX_HEADERS = 200
 MAX_HEADERS_KIB = 96  # metadata as the router's server takes it, and then some
