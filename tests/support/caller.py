@@ -87,7 +87,8 @@ class Talk:
     """One stream, message by message."""
 
     def __init__(self, face: Any, timeout: float | None = None, metadata: Any = None) -> None:
-        self.call = face.ModelStreamInfer(timeout=timeout, metadata=metadata)
+        more = {} if metadata is None else {"metadata": metadata}
+        self.call = face.ModelStreamInfer(timeout=timeout, **more)
 
     async def __aenter__(self) -> Talk:
         return self

@@ -42,9 +42,7 @@ def test_only_explicit_choices_warn() -> None:
         "with gateway: envoy, retry.jitter has no effect: waits are all random"
     ]
     everything = TrafficPolicy(affinity="user", objective=Objective(availability=99.9, latency=0.1))
-    assert len(warnings(everything.to_json())) == sum(
-        bool(plane.warning) for plane in TABLE.values()
-    )
+    assert len(warnings(everything.to_json())) == sum(bool(plane.warning) for plane in TABLE.values())
 
 
 @pytest.mark.parametrize(("balancing", "count"), [("auto", 1), ("random", 1), ("round_robin", 2), ("least_request", 2)])

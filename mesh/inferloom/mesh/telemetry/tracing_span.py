@@ -80,13 +80,15 @@ class Trace:
 
     def take(self, span: Span) -> None:
         """A span has ended."""
-        if self.sampled or (self.over and self.failed):
-            self.sink(span)
-            return
-        if self.over:
-            return
-        if span is self.root:
+        ended = span is self.root
+        if ended:
             self.over = True
+            self.root = (
+                None  # no cycle: what is thrown away is freed at once, and the collector has nothing to look for
+            )
+        if self.sampled or (self.over and self.failed and not ended):
+            self.sink(span)
+        elif ended:
             if self.failed:
                 if self.dropped:
                     span.attributes["inferloom.spans_dropped"] = self.dropped
@@ -94,6 +96,8 @@ class Trace:
                     self.sink(each)
                 self.sink(span)
             self.spans = []
+        elif self.over:
+            return
         elif len(self.spans) < MOST:
             self.spans.append(span)
         else:
@@ -201,11 +205,12 @@ class Span:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._token is not None
+        token, self._token = self._token, None
+        assert token is not None
         try:
-            current.reset(self._token)
+            current.reset(token)
         except ValueError:  # an async generator that another task closes: that one's context is none of ours
-            self._token = None
+            pass
         self.close(error)
 
 

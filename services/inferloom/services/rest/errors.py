@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from aiohttp import web
 
-from inferloom.mesh.errors import PUSHBACK_KEY, REASON_KEY, status_of
+from inferloom.mesh.errors import REASON_KEY, status_of
 from inferloom.services.rest.response import json_bytes
-from inferloom.services.typed.http_errors import HTTP_STATUS
+from inferloom.services.typed.http_errors import HTTP_STATUS, error_headers
 
 __all__ = ["error_json", "rest_error"]
 
@@ -22,6 +20,6 @@ def rest_error(error: BaseException) -> web.Response:
     status = status_of(error)
     trailing = dict(status.trailing)
     number = 413 if trailing.get(REASON_KEY) == "size" else HTTP_STATUS.get(status.code, 500)
-    wait = str(trailing.get(PUSHBACK_KEY, ""))
-    headers = {"Retry-After": str(math.ceil(int(wait) / 1000))} if wait.isdecimal() else {}
-    return web.Response(body=error_json(error), status=number, content_type="application/json", headers=headers)
+    return web.Response(
+        body=error_json(error), status=number, content_type="application/json", headers=error_headers(status)
+    )

@@ -20,7 +20,7 @@ from grpc import StatusCode
 
 from inferloom.mesh.errors import DETAILS_KEY, PUSHBACK_KEY, REASON_KEY, Status, status_of
 
-__all__ = ["HTTP_STATUS", "error_body", "error_response"]
+__all__ = ["HTTP_STATUS", "error_body", "error_headers", "error_response"]
 
 HTTP_STATUS = {
     StatusCode.INVALID_ARGUMENT: 400,
@@ -72,9 +72,15 @@ def error_response(error: BaseException) -> web.Response:
     status = status_of(error)
     trailing = dict(status.trailing)
     number = 413 if trailing.get(REASON_KEY) == "size" else HTTP_STATUS.get(status.code, 500)
-    headers = {}
-    wait = str(trailing.get(PUSHBACK_KEY, ""))
+    body = error_body(status) + "\n"
+    return web.Response(text=body, status=number, content_type="application/json", headers=error_headers(status))
+
+
+def error_headers(status: Status) -> dict[str, str]:
+    """What travels beside an error: why it was refused, its request's id, its explanation, and when to try again."""
+    trailing = [(key, value) for key, value in status.trailing if isinstance(value, str)]
+    headers = {key: value for key, value in trailing if key.startswith("x-inferloom-") and value.isprintable()}
+    wait = dict(trailing).get(PUSHBACK_KEY, "")
     if wait.isdecimal():
         headers["Retry-After"] = str(math.ceil(int(wait) / 1000))
-    body = error_body(status) + "\n"
-    return web.Response(text=body, status=number, content_type="application/json", headers=headers)
+    return headers

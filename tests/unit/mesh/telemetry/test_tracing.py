@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -243,3 +244,17 @@ def test_the_sampler_is_the_one_of_the_environment(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "1 %")
     with pytest.raises(ConfigError, match="a ratio of traces is 0 to 1"):
         sampler_from_environment()
+
+
+async def test_what_is_thrown_away_leaves_nothing_to_the_garbage_collector() -> None:
+    mesh = FakeMesh([replica("a")])
+    spans: list[Span] = []
+    traced(spans, mesh, Sampler(0.0))
+    await mesh.ask()
+    gc.collect()
+    gc.disable()
+    try:
+        await mesh.ask()
+        assert not [each for each in gc.get_objects() if isinstance(each, Span)]
+    finally:
+        gc.enable()

@@ -44,6 +44,7 @@ end
 --
 -- Answers the model and the version to write into the request, nil for either that stays.
 function M.aim(h, headers, request)
+  if headers:get("x-inferloom-explain") then return end -- the router explains
   headers:replace(MODEL, request.model)
   if request.face then headers:replace(FACE, request.face) end
   if request.version ~= "" then
