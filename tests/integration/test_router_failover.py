@@ -72,10 +72,10 @@ async def test_a_replica_killed_with_calls_in_flight_costs_no_call(two: Two) -> 
         out = await load.until(lambda: state(mesh, "one") == "open", 3.0)
         answered = load.answered
         await load.until(lambda: load.answered > answered + 8)
+        assert mesh.metric("inferloom_retries_total", model="slow") > 0
     assert out < 1.0
     assert not load.failures, load.failures[:3]
     assert load.answered == load.sent
-    assert mesh.metric("inferloom_retries_total", model="slow") > 0
     assert not mesh.metric("inferloom_replica_in_flight")
     assert sorted(set(range(load.sent))) == sorted({*two[0].log().keys("ran"), *two[1].log().keys("ran")})
 
@@ -95,9 +95,10 @@ async def test_a_replica_frozen_and_reported_so_costs_no_call(two: Two) -> None:
         two[0].thaw()
         await mesh.say("one", state=State.SERVING, problem="")
         back = await load.until(lambda: in_flight(mesh, "one") > 0)
+        retries = mesh.metric("inferloom_retries_total")
     assert back < 3.0
     assert not load.failures, load.failures[:3]
-    assert mesh.metric("inferloom_retries_total") >= stuck
+    assert retries >= stuck
 
 
 async def test_a_frozen_replica_nobody_reports_fails_few_calls_and_is_out_at_their_deadline(two: Two) -> None:
@@ -128,8 +129,9 @@ async def test_with_a_timeout_for_each_attempt_a_frozen_replica_nobody_reports_c
         two[0].freeze()
         answered = load.answered
         await load.until(lambda: load.answered > answered + 100)
+        retries = mesh.metric("inferloom_retries_total")
     assert not load.failures, load.failures[:3]
-    assert 0 < mesh.metric("inferloom_retries_total") <= 12
+    assert 0 < retries <= 12
 
 
 async def test_a_replica_that_refuses_connections_gets_no_requests_while_another_answers(two: Two) -> None:
@@ -173,8 +175,9 @@ async def test_a_draining_replica_gets_no_new_requests_and_ends_what_it_has(two:
         answered = load.answered
         await load.until(lambda: load.answered > answered + 8)
         assert len(two[0].log().keys("ran")) == ran
+        retries = mesh.metric("inferloom_retries_total")
     assert not load.failures
-    assert mesh.metric("inferloom_retries_total") == 0
+    assert retries == 0
 
 
 async def test_a_replica_that_leaves_the_registry_ends_what_it_has(two: Two) -> None:
@@ -182,8 +185,9 @@ async def test_a_replica_that_leaves_the_registry_ends_what_it_has(two: Two) -> 
         await mesh.registrations["slow", "one"].deregister()
         answered = load.answered
         await load.until(lambda: load.answered > answered + 16)
+        retries = mesh.metric("inferloom_retries_total")
     assert not load.failures
-    assert mesh.metric("inferloom_retries_total") == 0
+    assert retries == 0
 
 
 async def test_a_replica_that_is_back_at_another_address_is_used_at_once(two: Two) -> None:
