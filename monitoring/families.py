@@ -16,7 +16,7 @@ from inferloom.mesh.registry.memory import MemoryRegistry
 from inferloom.mesh.registry.registry_metrics import registry_metrics
 from inferloom.mesh.router.router import Router
 from inferloom.mesh.xds.control import ControlPlane, ControlSettings
-from inferloom.services.composer.counts import pipeline_metrics
+from inferloom.services.composer.pipeline_metrics import pipeline_metrics
 from inferloom.services.host.config import HostConfig
 from inferloom.services.host.host import Host
 from inferloom.sidecar.config import SidecarConfig

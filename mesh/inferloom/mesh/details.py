@@ -9,7 +9,7 @@ from google.rpc.code_pb2 import INVALID_ARGUMENT
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
-from inferloom.mesh.errors import Violation
+from inferloom.mesh.violation import Violation
 
 __all__ = ["bad_request"]
 

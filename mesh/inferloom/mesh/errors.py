@@ -22,9 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from grpc import StatusCode
+
+from inferloom.mesh.violation import Violation
 
 __all__ = [
     "DETAILS_KEY",
@@ -60,13 +62,6 @@ class InferloomError(Exception):
     code: StatusCode = StatusCode.INTERNAL
     told: MetadataPairs = ()  # trailing metadata that is not the error's own: by which to ask for an explanation
     replica: str = ""  # id of the replica that was asked last, where a router knows; not told to callers
-
-
-class Violation(NamedTuple):
-    """One fault of a request, as google.rpc.BadRequest has it."""
-
-    field: str  # its path: "rows[0].sepal_length"; "": the whole
-    description: str
 
 
 class InvalidInput(InferloomError):

@@ -9,8 +9,7 @@ from grpc import StatusCode
 
 from inferloom.mesh.explain.line import heard
 from inferloom.mesh.explain.recent import Told
-from inferloom.mesh.explain.step import Step
-from inferloom.mesh.explain.story import LEFT, Story
+from inferloom.mesh.explain.story import LEFT, Step, Story
 
 __all__ = ["tell"]
 

@@ -24,7 +24,6 @@ from inferloom.mesh.router.router import Router
 from inferloom.services.answerer import Answerer
 from inferloom.services.composer.check import Known, check
 from inferloom.services.composer.checked import Checked
-from inferloom.services.composer.counts import pipeline_metrics
 from inferloom.services.composer.cycles import steps_of
 from inferloom.services.composer.flow import Flow, edges_of
 from inferloom.services.composer.graph import graph_from
@@ -32,6 +31,7 @@ from inferloom.services.composer.learnt import Learnt
 from inferloom.services.composer.node_model import Models
 from inferloom.services.composer.origin import declaration_of, places_of
 from inferloom.services.composer.pipeline import Pipeline
+from inferloom.services.composer.pipeline_metrics import pipeline_metrics
 from inferloom.services.composer.plan import compiled
 from inferloom.services.composer.pool import Pools
 from inferloom.services.composer.route_splits import RouteSplits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from inferloom.mesh.explain.step import Step
+from inferloom.mesh.explain.story import Step
 from inferloom.services.composer.checked import Checked
 from inferloom.v1.explain_pb2 import PipelineFigures
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from inferloom.mesh.call import Metadata
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InferloomError, InvalidInput
-from inferloom.mesh.explain.step import Step
+from inferloom.mesh.explain.story import Step
 from inferloom.mesh.telemetry.tracing_span import child, tell
 from inferloom.services.composer.batcher import Batcher, Member
 from inferloom.services.composer.join import cut, join, rows_of

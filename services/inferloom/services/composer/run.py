@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from inferloom.mesh.call import Metadata
-from inferloom.mesh.explain.step import Step
+from inferloom.mesh.explain.story import Step
 from inferloom.mesh.telemetry.tracing_span import Span
 from inferloom.services.tensor import Tensor
 

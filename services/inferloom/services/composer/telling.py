@@ -7,8 +7,7 @@ from types import TracebackType
 
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import status_of
-from inferloom.mesh.explain.step import Step
-from inferloom.mesh.explain.story import ASKED, Story, current_story
+from inferloom.mesh.explain.story import ASKED, Step, Story, current_story
 from inferloom.services.composer.run import Frame
 from inferloom.services.composer.status import Poisoned
 

@@ -8,8 +8,8 @@ import pytest
 from grpc import StatusCode
 
 from inferloom.mesh.errors import ReplicaError
-from inferloom.services.composer.counts import pipeline_metrics
 from inferloom.services.composer.pipeline import Pipeline
+from inferloom.services.composer.pipeline_metrics import pipeline_metrics
 from tests.unit.services.composer.composer_fakes import Arrays, FakeMesh, FakeModel, doubled, graph, step
 
 ONE = [[1.0, 2.0]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferloom.mesh.explain.step import Step
+from inferloom.mesh.explain.story import Step
 from inferloom.services.composer.flow import Flow, edges_of
 from tests.support.graphs import checked
 
