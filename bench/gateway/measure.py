@@ -69,8 +69,9 @@ def _alone(ways: Mapping[str, Way], round_: int) -> list[Added]:
             found.append(Added("a tiny call", over, way, round_, base, more))
     for what, (size, calls) in LARGE.items():
         with asking(ports, wide(WIDE, size)) as asks:
-            base, more = added(asks[DIRECT], asks[EDGE], calls)
-            found.append(Added(what, DIRECT, EDGE, round_, base, more))
+            for way in (BARE, EDGE):
+                base, more = added(asks[DIRECT], asks[way], calls)
+                found.append(Added(what, DIRECT, way, round_, base, more))
     for what, model, size, calls in (("a typed call", MODEL, 16, ALONE), ("1 MiB, typed", WIDE, MIB, 60)):
         with typed(ports[ROUTER], model, size) as (plain, stub):
             base, more = added(plain, stub, calls)

@@ -13,12 +13,13 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from inferloom.mesh.call import Call, Handler, Layer, Metadata, Reply
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import DeadlineExceeded
-from inferloom.mesh.telemetry.tracing_context import asked, new_trace, remote_of
+from inferloom.mesh.telemetry.tracing_context import asked, low_bits, remote_of
 from inferloom.mesh.telemetry.tracing_rpc import asking, rpc_attributes, sent_with
 from inferloom.mesh.telemetry.tracing_sampling import Sampler, sampler_from_environment
 from inferloom.mesh.telemetry.tracing_span import NOTHING, Kind, Nothing, Span, Trace, current
@@ -86,7 +87,7 @@ class Tracing:
         span = (
             above.child(name)
             if above is not None
-            else Span(Trace(new_trace(), True, self._sink), "", name, Kind.INTERNAL, {})
+            else Span(Trace(low_bits(), True, self._sink), "", name, Kind.INTERNAL, {})
         )
         span.set(**attributes)
         return span
@@ -104,12 +105,13 @@ class Tracing:
         self._close()
 
     def _root(self, name: str, kind: Kind, metadata: Metadata, attributes: dict[str, Any]) -> Span:
-        remote = remote_of(metadata)
-        identity = remote.trace if remote is not None else new_trace()
+        remote = remote_of(metadata) if metadata else None
+        low = low_bits() if remote is None else int(remote.trace[16:], 16)
         assert self._sink is not None
-        trace = Trace(identity, asked(metadata) or self._sampler(identity, remote), self._sink)
-        trace.root = Span(trace, remote.span if remote is not None else "", name, kind, attributes)
-        return trace.root
+        sampled = self._sampler(low, remote) or asked(metadata)
+        trace = Trace(low if remote is None else remote.trace, sampled, self._sink)
+        trace.root = span = Span(trace, "" if remote is None else remote.span, name, kind, attributes)
+        return span
 
     def _layer(self, inner: Handler) -> Handler:
         """Around the whole stack: the server's span, or one below what is under way in this process."""
@@ -117,7 +119,8 @@ class Tracing:
         async def traced(call: Call) -> Reply:
             above = current.get()
             if above is None:
-                span = self._root(call.method[1:], Kind.SERVER, call.metadata, rpc_attributes(call.method))
+                span = self._root(call.method[1:], Kind.SERVER, call.metadata, {})
+                span.later(partial(rpc_attributes, call.method))
             else:
                 span = above.child(f"call {call.model}")
             span.attributes["inferloom.model"] = call.model

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from inferloom.mesh.call import Metadata
 
-__all__ = ["ASK", "TRACEPARENT", "Remote", "asked", "new_span", "new_trace", "onwards", "remote_of"]
+__all__ = ["ASK", "TRACEPARENT", "Remote", "asked", "low_bits", "new_span", "new_trace", "onwards", "remote_of"]
 
 TRACEPARENT = "traceparent"
 ASK = "x-inferloom-trace"  # "1": this request shall be traced whatever the ratio
@@ -62,8 +62,13 @@ def onwards(metadata: Metadata, traceparent: str) -> Metadata:
     return tuple(others)
 
 
-def new_trace() -> str:
-    return f"{_bits(128) or 1:032x}"
+def low_bits() -> int:
+    """The lower half of a new trace's id, by which it is sampled."""
+    return _bits(64) or 1
+
+
+def new_trace(low: int) -> str:
+    return f"{_bits(64):016x}{low:016x}"
 
 
 def new_span() -> str:

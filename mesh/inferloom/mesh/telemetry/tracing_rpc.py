@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from inferloom.mesh.call import Call, Metadata
@@ -25,6 +25,12 @@ def rpc_attributes(path: str) -> dict[str, Any]:
 
 def asking(above: Span, replica: Replica, call: Call) -> Span:
     """A client's span: one replica, one try."""
+    span = above.child(call.method[1:], Kind.CLIENT)
+    span.later(partial(_attributes, replica, call, above.attributes.get(ARM)))
+    return span
+
+
+def _attributes(replica: Replica, call: Call, arm: Any) -> dict[str, Any]:
     service, method = _parts(call.method)
     attributes: dict[str, Any] = {
         "rpc.system": "grpc",
@@ -36,10 +42,9 @@ def asking(above: Span, replica: Replica, call: Call) -> Span:
         "inferloom.version": call.version or replica.default_version,
         "inferloom.replica": replica.id,
     }
-    arm = above.attributes.get(ARM)
     if arm is not None:
         attributes[ARM] = arm
-    return above.child(call.method[1:], Kind.CLIENT, attributes)
+    return attributes
 
 
 def ask(replica: Replica, call: Call) -> Span | Nothing:

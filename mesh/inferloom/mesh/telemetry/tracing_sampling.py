@@ -28,17 +28,15 @@ class Sampler:
     ratio: float = 1.0  # 0 to 1
     parent_based: bool = True  # a caller who has decided is followed
 
-    def __call__(self, trace: str, remote: Remote | None) -> bool:
+    def __call__(self, low: int, remote: Remote | None) -> bool:
         """
         Args:
-            trace: 32 hex digits.
+            low: the lower 64 bits of the trace's id.
             remote: the caller's span; None: the trace begins here.
         """
         if remote is not None and self.parent_based:
             return remote.sampled
-        if self.ratio >= 1:
-            return True
-        return int(trace[16:], 16) < self.ratio * 2**64
+        return self.ratio >= 1 or low < self.ratio * 2**64
 
 
 def sampler_from_environment() -> Sampler:

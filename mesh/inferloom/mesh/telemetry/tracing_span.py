@@ -20,7 +20,7 @@ from grpc import StatusCode
 
 from inferloom.mesh.call import Metadata
 from inferloom.mesh.errors import ReplicaError, status_of
-from inferloom.mesh.telemetry.tracing_context import new_span, onwards
+from inferloom.mesh.telemetry.tracing_context import new_span, new_trace, onwards
 
 __all__ = [
     "NOTHING",
@@ -63,20 +63,27 @@ class Trace:
     """One trace, as far as it runs below one root in this process.
 
     Args:
+        trace: its id, 32 hex digits; of a new one the lower 64 bits, the rest is made when it is asked for.
         sink: takes finished spans that are to be exported.
     """
 
-    __slots__ = ("dropped", "failed", "id", "over", "root", "sampled", "sink", "spans")
+    __slots__ = ("_id", "dropped", "failed", "over", "root", "sampled", "sink", "spans")
 
-    def __init__(self, trace: str, sampled: bool, sink: Callable[[Span], object]) -> None:
-        self.id = trace
+    def __init__(self, trace: str | int, sampled: bool, sink: Callable[[Span], object]) -> None:
+        self._id = trace
         self.sampled = sampled  # decided at its beginning, and said onwards
         self.sink = sink
         self.failed = False
         self.over = False
         self.root: Span | None = None
-        self.spans: list[Span] = []
+        self.spans: list[Span] | None = None
         self.dropped = 0
+
+    @property
+    def id(self) -> str:
+        if type(self._id) is int:
+            self._id = new_trace(self._id)
+        return str(self._id)
 
     def take(self, span: Span) -> None:
         """A span has ended."""
@@ -87,17 +94,20 @@ class Trace:
                 None  # no cycle: what is thrown away is freed at once, and the collector has nothing to look for
             )
         if self.sampled or (self.over and self.failed and not ended):
+            span.complete()
             self.sink(span)
         elif ended:
             if self.failed:
                 if self.dropped:
                     span.attributes["inferloom.spans_dropped"] = self.dropped
-                for each in self.spans:
+                for each in (*(self.spans or ()), span):
+                    each.complete()
                     self.sink(each)
-                self.sink(span)
-            self.spans = []
+            self.spans = None
         elif self.over:
             return
+        elif self.spans is None:
+            self.spans = [span]
         elif len(self.spans) < MOST:
             self.spans.append(span)
         else:
@@ -113,18 +123,19 @@ class Span:
     """
 
     __slots__ = (
-        "_token", "attempts", "attributes", "began", "ended", "id", "is_error", "kind", "links", "message", "name",
-        "parent", "trace",
+        "_above", "_id", "_later", "_token", "attempts", "attributes", "began", "ended", "is_error", "kind", "links",
+        "message", "name", "trace",
     )  # fmt: skip
 
-    def __init__(self, trace: Trace, parent: str, name: str, kind: Kind, attributes: Attributes) -> None:
+    def __init__(self, trace: Trace, above: Span | str, name: str, kind: Kind, attributes: Attributes) -> None:
         self.trace = trace
-        self.id = new_span()
-        self.parent = parent
+        self._id = ""
+        self._above = above
+        self._later: Callable[[], Attributes] | None = None
         self.name = name
         self.kind = kind
         self.attributes = attributes
-        self.links: list[tuple[str, str]] = []
+        self.links: tuple[tuple[str, str], ...] = ()
         self.is_error = False
         self.message = ""
         self.attempts = 0
@@ -133,12 +144,34 @@ class Span:
         self.began = time_ns()
 
     @property
+    def id(self) -> str:
+        """16 hex digits, made when somebody asks: most spans are thrown away unseen."""
+        if not self._id:
+            self._id = new_span()
+        return self._id
+
+    @property
+    def parent(self) -> str:
+        """The id of the one above; "" for none."""
+        return self._above if isinstance(self._above, str) else self._above.id
+
+    def later(self, attributes: Callable[[], Attributes]) -> None:
+        """Attributes that are made when they are needed."""
+        self._later = attributes
+
+    def complete(self) -> None:
+        """Have all attributes."""
+        if self._later is not None:
+            make, self._later = self._later, None
+            self.attributes = {**make(), **self.attributes}
+
+    @property
     def traceparent(self) -> str:
         """For whoever is asked below it."""
         return f"00-{self.trace.id}-{self.id}-{'01' if self.trace.sampled else '00'}"
 
     def child(self, name: str, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = None) -> Span:
-        return Span(self.trace, self.id, name, kind, {} if attributes is None else attributes)
+        return Span(self.trace, self, name, kind, {} if attributes is None else attributes)
 
     def set(self, **attributes: str | bool | float) -> None:
         """Attributes of ours: "inferloom." goes before each name."""
@@ -146,7 +179,7 @@ class Span:
             self.attributes[f"inferloom.{name}"] = value
 
     def link(self, other: Span) -> None:
-        self.links.append((other.trace.id, other.id))
+        self.links = (*self.links, (other.trace.id, other.id))
 
     def answered(self) -> None:
         """It was a call over gRPC and ended well."""
@@ -154,6 +187,7 @@ class Span:
 
     def fail(self, error: BaseException) -> None:
         """How it ended. A cancellation is told apart from an error, and the caller's own fault is no server's."""
+        self.complete()
         rpc = "rpc.system" in self.attributes
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             self.attributes["inferloom.cancelled"] = True

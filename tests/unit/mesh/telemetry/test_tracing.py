@@ -220,11 +220,11 @@ def test_a_traceparent_of_a_later_version_is_read_as_far_as_it_is_known() -> Non
 
 
 def test_all_processes_sample_the_same_traces() -> None:
-    low, high = "f" * 16 + "0" * 15 + "1", "0" * 16 + "f" * 16
+    low, high = 1, 2**64 - 1
     assert Sampler(0.01)(low, None)
     assert not Sampler(0.01)(high, None)
-    assert Sampler(0.01)(high, Remote(high, PARENT, True))
-    assert not Sampler(0.01, parent_based=False)(high, Remote(high, PARENT, True))
+    assert Sampler(0.01)(high, Remote(TRACE, PARENT, True))
+    assert not Sampler(0.01, parent_based=False)(high, Remote(TRACE, PARENT, True))
 
 
 def test_the_sampler_is_the_one_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,7 @@ def listener_json(resources: Resources) -> dict[str, Any]:
     for each in found["http_filters"]:
         config = each["typed_config"]
         config.pop("default_source_code", None)
+        config.pop("source_codes", None)
         config.pop("descriptor_set", None)
         config.pop("proto_descriptor_bin", None)
     return {"listener": as_json(listener), "manager": found}
