@@ -25,7 +25,7 @@ from bench.peers.alone import INSIDE, enter, raise_loopback
 from bench.peers.compare import compare
 from bench.peers.draw import draw
 from bench.peers.environment import REQUIREMENTS, environment
-from bench.peers.report import OURS, OURS_SINGLE, PeerReport
+from bench.peers.report import ONE_MODEL, OURS, OURS_SINGLE, PeerReport
 from bench.peers.settings import SETTINGS
 from bench.pipelines.show import TITLES
 from bench.pipelines.subjects import GRAPHS, LOADS
@@ -91,8 +91,9 @@ def order(report: PeerReport) -> list[str]:
 
 
 def show(report: PeerReport, console: Console) -> None:
-    for graph in GRAPHS:
-        table = Table(title=f"{TITLES[graph]}, the tiny model; requests/s and median in ms", title_justify="left")
+    titles = {**TITLES, ONE_MODEL: "one model by gRPC, ours through the edge to a Triton"}
+    for graph in titles:
+        table = Table(title=f"{titles[graph]}, the tiny model; requests/s and median in ms", title_justify="left")
         table.add_column("who")
         for load in LOADS:
             table.add_column(f"{load.name} in flight", justify="right")

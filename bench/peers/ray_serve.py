@@ -11,12 +11,15 @@ from pathlib import Path
 import psutil
 
 from bench.paths import HOST
+from bench.peers.report import ONE_MODEL
 from bench.peers.settings import Setting
 from bench.pipelines.subjects import GRAPHS, Subject, values
 from bench.processes import Process, alive, free_port, running
 from bench.wire import answered, check, framed, request
 
-__all__ = ["ray_serve"]
+__all__ = ["ASKED", "ray_serve"]
+
+ASKED = {**GRAPHS, ONE_MODEL: 1.0}  # graph -> what it adds to its input
 
 SIDE = Path(__file__).with_name("ray_side")
 START_S = 90.0
@@ -45,13 +48,13 @@ def ray_serve(python: Path, setting: Setting, work_ms: float = 0.0) -> Iterator[
         }
         try:
             with running(setting.name, argv, env) as process:
-                yield port, process.pid, {graph: _asked(port, process, graph) for graph in GRAPHS}
+                yield port, process.pid, {graph: _asked(port, process, graph) for graph in ASKED}
         finally:
             _end_what_is_left(python)
 
 
 def _asked(port: int, process: Process, graph: str) -> int:
-    subject = Subject(f"{graph}-0", "ray", GRAPHS[graph])
+    subject = Subject(f"{graph}-0", "ray", ASKED[graph])
     message = request(subject.name, values)
     reply = check(f"{HOST}:{port}", alive(process), START_S, message, lambda reply: subject.right(answered(reply)))
     return len(framed(reply))

@@ -9,10 +9,12 @@ from typing import Any
 
 from bench.report import Target, ordered
 
-__all__ = ["OURS", "OURS_SINGLE", "PeerReport", "PeerSample"]
+__all__ = ["ONE_MODEL", "OURS", "OURS_SINGLE", "PeerReport", "PeerSample"]
 
 OURS, OURS_SINGLE = "inferloom", "inferloom, no batching"
 BUSY, ALONE = "64", "1"
+ONE_MODEL = "one"  # one model by gRPC: through the edge to a Triton, and in the ingress deployment itself
+GATEWAY = 4.0  # times the peer's requests per second
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,13 @@ class PeerReport:
         found: list[Target] = []
         plain = [name for name in self.peers if name in self.unbatched]
         for graph in ordered(sample.graph for sample in self.samples):
+            if graph == ONE_MODEL:
+                peer = self.best(graph, BUSY, "rate", self.peers)
+                value = None if peer is None else self.ratio(OURS, peer, graph, BUSY, "rate")
+                if value is not None:
+                    what = f"one model through the edge: requests per second, 64 in flight, to {peer}"
+                    found.append(Target(what, value, GATEWAY, True))
+                continue
             for ours, among, load, figure, bound, what in (
                 (OURS, self.peers, BUSY, "rate", 1.3, "requests per second, 64 in flight, to"),
                 (OURS, self.peers, ALONE, "median_ms", 0.5, "a lone request's time, to"),

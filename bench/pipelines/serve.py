@@ -48,7 +48,7 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(kinds: tuple[str, ...] = KINDS) -> Iterator[Serving]:
+def serving(kinds: tuple[str, ...] = KINDS, gateway: str = "python") -> Iterator[Serving]:
     """Everything up, and ended on leaving.
 
     Raises:
@@ -63,7 +63,8 @@ def serving(kinds: tuple[str, ...] = KINDS) -> Iterator[Serving]:
         (folder / "mesh.yaml").write_text(yaml.safe_dump(documents))
         port = free_port()
         env = {**os.environ, "INFERLOOM_BENCH_KINDS": " ".join(kinds)}
-        argv = inferloom("up", str(folder), "--grpc", f"{HOST}:{port}", "--http", f"{HOST}:0")
+        argv = inferloom("up", str(folder), "--grpc", f"{HOST}:{port}", "--gateway", gateway)
+        argv += ["--http", f"{HOST}:0"] if gateway == "python" else []
         process = stack.enter_context(running("inferloom up", argv, env))
         listed = _listed(port, process, [*models, SERVICE, *(f"four-{kind}" for kind in kinds)])
         ports = {"direct": listed[models[0]], "host": listed[SERVICE], "router": port}

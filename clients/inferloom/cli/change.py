@@ -15,7 +15,7 @@ from inferloom.cli.split_named import check_not_split
 from inferloom.cli.state import MeshState, author, find
 from inferloom.cli.up.declared import split_name
 from inferloom.cli.up.describe import is_app
-from inferloom.cli.up.documents import KIND, NAMED, PROBLEM, SERVICE, SPLIT, ModelSpec, VersionSpec
+from inferloom.cli.up.documents import KIND, NAMED, POLICY, PROBLEM, SERVICE, SPLIT, ModelSpec, VersionSpec
 from inferloom.cli.up.examples import example_calls
 from inferloom.cli.up.hints_file import hinted
 from inferloom.cli.up.output import Output
@@ -132,7 +132,7 @@ async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
         await check_not_split(registry.documents, wanted, number if after is not None else None)
         await registry.documents.put(before.kind, wanted, after, expected_version=before.version, author=author())
         if after is None:
-            await _remove_split(registry, wanted)
+            await _remove_rules(registry, wanted)
             if before.kind != KIND:
                 await forget_apps(registry)
         if not await _gone(registry, wanted, number if after is not None else ""):
@@ -142,12 +142,13 @@ async def remove(name: str, *, mesh: str | None, token: str | None) -> None:
         await registry.close()
 
 
-async def _remove_split(registry: RemoteRegistry, name: str) -> None:
-    """With the whole model: a new one of this name shall not be split by what was said of the old one."""
-    present = await registry.documents.get(SPLIT, name)
-    if present is not None:
-        await registry.documents.put(SPLIT, name, None, expected_version=present.version, author=author())
-        print(f"removed the split of {name}")
+async def _remove_rules(registry: RemoteRegistry, name: str) -> None:
+    """With the whole model: a new one of this name shall not be treated by what was said of the old one."""
+    for kind in (SPLIT, POLICY):
+        present = await registry.documents.get(kind, name)
+        if present is not None:
+            await registry.documents.put(kind, name, None, expected_version=present.version, author=author())
+            print(f"removed the {kind} of {name}")
 
 
 async def _document(registry: RemoteRegistry, name: str) -> Document:

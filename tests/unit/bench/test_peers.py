@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.peers.draw import draw
-from bench.peers.report import OURS, OURS_SINGLE, PeerReport, PeerSample
+from bench.peers.report import ONE_MODEL, OURS, OURS_SINGLE, PeerReport, PeerSample
 from bench.peers.settings import SETTINGS
 
 
@@ -51,3 +51,14 @@ def test_the_picture_has_a_line_for_each_setting_in_each_panel() -> None:
 
 def test_settings_have_names_of_their_own() -> None:
     assert len({setting.name for setting in SETTINGS}) == len(SETTINGS)
+
+
+def test_one_model_through_the_edge_is_held_to_four_times_the_peers_best() -> None:
+    samples = [
+        PeerSample("A", ONE_MODEL, "64", "1", 100, 1000.0, 64.0),
+        PeerSample("B", ONE_MODEL, "64", "1", 100, 2000.0, 32.0),
+        PeerSample(OURS, ONE_MODEL, "64", "1", 100, 9000.0, 7.0),
+    ]
+    [target] = PeerReport(samples, {}).targets()
+    assert (target.value, target.bound, target.met) == (4.5, 4.0, True)
+    assert target.what.endswith("to B")

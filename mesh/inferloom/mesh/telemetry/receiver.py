@@ -84,6 +84,8 @@ class _Service(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 class _Post(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # callers that ask for it get their 100 Continue; each connection is one request's
+
     def __init__(self, received: Received, *others: Any) -> None:
         self._received = received
         super().__init__(*others)
@@ -98,6 +100,7 @@ class _Post(BaseHTTPRequestHandler):
         answer = b"{}" if is_json else b""
         self.send_header("Content-Type", self.headers.get("Content-Type", ""))
         self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer)
 
