@@ -51,16 +51,17 @@ class Traces:
             assert time.monotonic() < end, f"not within {timeout} s; so far {self.spans}"
             await asyncio.sleep(0.02)
 
-    async def are(self, trace: str, expected: str, *shown: str, timeout: float = 40.0) -> list[Span]:
+    async def are(self, trace: str, expected: str, *shown: str, timeout: float = 40.0, without: str = "") -> list[Span]:
         """Return a trace's spans once they look as expected: the whole tree, no more and no less.
 
         Args:
             expected: as `outline` has it, with `shown` of our attributes.
+            without: a service whose spans do not count.
         """
         end = time.monotonic() + timeout
         lines = expected.rstrip().strip("\n")
         while True:
-            spans = await self.of_trace(trace)
+            spans = [span for span in await self.of_trace(trace) if span.service != without]
             if outline(spans, shown) == lines:
                 return spans
             if time.monotonic() > end:
