@@ -171,7 +171,7 @@ MESH_FILES = [
     _mesh(
         "An unknown kind",
         _IRIS.replace("model", "modle"),
-        "shop/mesh.yaml:1: unknown kind 'modle'; known are mesh, model, service, app, pipeline, split",
+        "shop/mesh.yaml:1: unknown kind 'modle'; known are mesh, model, service, app, pipeline, split, policy",
     ),
     _mesh(
         "A model file that is not there",

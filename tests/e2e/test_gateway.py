@@ -85,7 +85,7 @@ def role(up: Up, name: str) -> psutil.Process:
 
 
 def envoy(up: Up) -> psutil.Process:
-    [process] = [p for p in up.home.named("--config-yaml") if p.name() == "envoy"]
+    [process] = [p for p in up.home.named("--config-path") if p.name() == "envoy"]
     return process
 
 
@@ -266,7 +266,7 @@ def test_no_request_fails_while_hosts_are_replaced_one_by_one(up: Up) -> None:
 def test_an_envoy_that_dies_is_started_again(up: Up) -> None:
     before = envoy(up).pid
     envoy(up).kill()
-    wait_for(lambda: any(p.pid != before and p.name() == "envoy" for p in up.home.named("--config-yaml")), 20)
+    wait_for(lambda: any(p.pid != before and p.name() == "envoy" for p in up.home.named("--config-path")), 20)
 
     def answers() -> bool:
         try:

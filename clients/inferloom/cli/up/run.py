@@ -190,6 +190,8 @@ class _Up:
         path = announce(MeshState(client, os.getpid(), self._token, where.admin, settled.host, http))
         self._stack.callback(state.withdraw, path)
         hold(False)
+        if settled.ports.note:
+            self._output.note(settled.ports.note)
         typed, mounted = names_of(registry.catalog, settled.named)
         calls = await example_requests(client, http, typed, mounted)
         calls += await example_calls(client, [*([] if http else typed), *settled.models])

@@ -91,8 +91,6 @@ async def settle(options: UpOptions, output: Output) -> Settled:
         output.note(note)
     gpus = await gpu_ids()
     _check(documents, gpus)
-    if ports.note:
-        output.note(ports.note)
     return Settled(
         wanted=wanted,
         documents=documents,

@@ -10,7 +10,7 @@ import base64
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -33,12 +33,14 @@ class Received:
     """What has come so far.
 
     Attributes:
+        forward: told of every message, to pass it on.
         grpc: "http://HOST:PORT" for OTEL_EXPORTER_OTLP_ENDPOINT.
         http: "http://HOST:PORT/v1/traces" for INFERLOOM_TRITON_OTLP.
     """
 
     def __init__(self) -> None:
         self.spans: list[SpanRecord] = []
+        self.forward: Callable[[Any], object] | None = None
         self.grpc = ""
         self.http = ""
 
@@ -47,6 +49,9 @@ class Received:
         return [span for span in self.spans if span.trace == trace]
 
     def take(self, request: Any) -> None:
+        """An ExportTraceServiceRequest."""
+        if self.forward is not None:
+            self.forward(request)
         for resource in request.resource_spans:
             named = {each.key: each.value.string_value for each in resource.resource.attributes}
             for scope in resource.scope_spans:
