@@ -42,6 +42,13 @@ frame; what is above it fails with the replica's own code.
 |---|---|---|
 | Triton's queue is full (UNAVAILABLE) | RESOURCE_EXHAUSTED, no failure of the replica's | passed on, a failure |
 | how many replicas failures take out | at most half | all but one |
+| INTERNAL, UNKNOWN, DATA_LOSS of a replica | failures of the replica's | answers |
+| a try on a replica that hangs | given up once the registry has given the replica up | by pings, within nine seconds; an attached Triton: never |
+| a deadline that has passed, a message that is too large | in the router's words | the same codes, in Envoy's |
+| a REST body that Triton cannot read | 400, in our words | 500, in Triton's |
+| `..` and `//` in a REST path | no such path | made plain first |
+| a stream that ends without a message | OK, no answer | INVALID_ARGUMENT |
+| metadata that a replica gets | the caller's | x-forwarded-*, x-envoy-* and x-inferloom-* beside it |
 
 ## What goes to the Python router
 
@@ -50,6 +57,7 @@ With `gateway: envoy` these are answered by the router process, which Envoy reac
 | | why |
 |---|---|
 | unknown models, and those without a usable replica | the caller gets NOT_FOUND with near matches, or why each is out |
+| requests with `x-inferloom-explain` | the router can tell what it did, Envoy cannot |
 | compressed requests | the name in them cannot be read without unpacking |
 | requests of sequences | they belong to one replica, which the router's rendezvous finds |
 | splits with mirrors, all requests of the model | answers are compared |
