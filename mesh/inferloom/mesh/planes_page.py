@@ -43,7 +43,7 @@ frame; what is above it fails with the replica's own code.
 | Triton's queue is full (UNAVAILABLE) | RESOURCE_EXHAUSTED, no failure of the replica's | passed on, a failure |
 | how many replicas failures take out | at most half | all but one |
 | INTERNAL, UNKNOWN, DATA_LOSS of a replica | failures of the replica's | answers |
-| a try on a replica that hangs | given up once the registry has given the replica up | by pings, within nine seconds; an attached Triton: never |
+| a try on a replica that hangs | given up with the replica | by pings, within nine seconds; an attached Triton: never |
 | a deadline that has passed, a message that is too large | in the router's words | the same codes, in Envoy's |
 | a REST body that Triton cannot read | 400, in our words | 500, in Triton's |
 | `..` and `//` in a REST path | no such path | made plain first |
