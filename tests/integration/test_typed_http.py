@@ -463,3 +463,23 @@ async def test_where_there_is_a_token_every_request_needs_it_and_it_goes_no_furt
         status, told = await served.post("/Web/page", {"x": 1}, Authorization="Bearer s3cret", X_Own="kept")
         assert (status, told["body"], told["headers"]["X-Own"]) == (200, '{"x": 1}', "kept")
         assert "Authorization" not in told["headers"]
+
+
+async def test_behind_an_edge_hosts_are_judged_by_the_edges_address_and_not_by_its_own() -> None:
+    registry = MemoryRegistry()
+    router = Router(registry)
+    await router.start()
+    statuses = []
+    try:
+        for public in (None, Address("0.0.0.0", 8081)):
+            face = HttpFace(router, public=public)
+            where = await face.start(LOOPBACK)
+            async with aiohttp.ClientSession() as session:
+                headers = {"Host": "gw.example:8081"}
+                async with session.get(f"http://{where}/openapi.json", headers=headers) as answer:
+                    statuses.append(answer.status)
+            await face.close()
+    finally:
+        await router.close()
+        await registry.close()
+    assert statuses == [403, 200]

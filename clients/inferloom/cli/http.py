@@ -53,6 +53,7 @@ class HttpPort:
     Args:
         address: where; its port is not 0.
         tokens: every request needs one of them; empty: none is needed.
+        public: where callers come in, if not here: the edge's address.
         faces: typed faces (inferloom.services.typed.faces.Faces) of the same router; None: its own.
     """
 
@@ -63,11 +64,13 @@ class HttpPort:
         *,
         tokens: Collection[str] = (),
         faces: Any = None,
+        public: Address | None = None,
     ) -> None:
         self._router = router
         self._address = address
         self._tokens = tokens
         self._faces = faces
+        self._public = public
         self._face: Any = None
         self._mounts: Any = None
 
@@ -77,7 +80,8 @@ class HttpPort:
         from inferloom.services.typed.http import HttpFace
 
         self._mounts = Mounts(self._router)
-        self._face = HttpFace(self._router, mounts={"*": self._mounts.handle}, tokens=self._tokens, faces=self._faces)
+        mounts = {"*": self._mounts.handle}
+        self._face = HttpFace(self._router, mounts=mounts, tokens=self._tokens, faces=self._faces, public=self._public)
         await self._face.start(self._address)
         return self._address
 

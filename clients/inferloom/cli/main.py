@@ -366,7 +366,8 @@ def router(
     token_file: Annotated[Path | None, typer.Option(help="File with the token that every call needs.")] = None,
     write_token_file: Annotated[Path | None, typer.Option(help="File with the token that writing needs.")] = None,
     exposures: Exposures = None,
-    http: Annotated[str, typer.Option(help="HOST:PORT of JSON for services and pipelines, or off.")] = "off",
+    http: Annotated[str, typer.Option(help="HOST:PORT of JSON, REST and /docs, or off.")] = "off",
+    public: Annotated[str, typer.Option(help="HOST:PORT of an edge in front of --http, where callers come in.")] = "",
     control: Shared = None,
 ) -> None:
     """Run a router: finds replicas in a registry and balances over them."""
@@ -387,6 +388,7 @@ def router(
             write_token_file=write_token_file,
             exposures=exposures,
             http=http,
+            public=public,
             control=control,
         )
     )

@@ -35,6 +35,7 @@ async def run_router(
     write_token_file: Path | None = None,
     exposures: Path | None = None,
     http: str = "off",
+    public: str = "",
     control: str | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain.
@@ -57,6 +58,7 @@ async def run_router(
     web = parse_http(http)
     if web is not None and tls is not None:
         raise ConfigError("--http has no TLS: it cannot be given together with --tls-cert")
+    outside = parse_address(public, "--public") if public else None
     tokens = [token for token in (settings.token, settings.write_token) if token] if settings.token else []
     stop = stop_requested()
     source = open_registry(registry, control=control)
@@ -72,7 +74,7 @@ async def run_router(
     faces = Faces(router)
     server = RouterServer(router, settings, [TypedFace(router, faces), EdgeExposures(router.splitting)])
     record = ExposureLog(exposures) if exposures is not None else None
-    port = HttpPort(router, web, tokens=tokens, faces=faces) if web is not None else None
+    port = HttpPort(router, web, tokens=tokens, faces=faces, public=outside) if web is not None else None
     config = {"grpc": grpc, "registry": registry, "max_message_mib": max_message_mib, "drain_timeout": drain_timeout}
     starting = ["the registry has not answered yet"]
     face = Admin(

@@ -28,7 +28,8 @@ REST = """
 | a refused connection, a stream refused before it began | yes, idempotent or not | yes, idempotent or not |
 | a connection that broke, UNAVAILABLE, a try past `attempt_timeout` | if idempotent | if idempotent |
 | shed load (RESOURCE_EXHAUSTED, `x-inferloom-reason: shed`) | after the pushback it names | if idempotent, after a wait |
-| a replica that is a service with `effects=True` | never | never |
+| CANCELLED by the replica itself, as of a server that is stopped | no | if idempotent |
+| a service with `effects=True` | never, unless its policy says `idempotent: true` | the same |
 | requests with a sequence id | only if no replica saw them | they are the router's |
 | after the answer has begun | never | never |
 | a request of more than 68 MiB | there is none: a message has 64 MiB at most | no: that is `request_body_buffer_limit` |
@@ -48,6 +49,8 @@ frame; what is above it fails with the replica's own code.
 | a REST body that Triton cannot read | 400, in our words | 500, in Triton's |
 | `..` and `//` in a REST path | no such path | made plain first |
 | a stream that ends without a message | OK, no answer | INVALID_ARGUMENT |
+| later messages of a stream that name another model | each to its own | all to the first one's replica |
+| a sequence in streams | to one replica, whichever stream | each stream to any: keep it in one |
 | metadata that a replica gets | the caller's | x-forwarded-*, x-envoy-* and x-inferloom-* beside it |
 
 ## What goes to the Python router

@@ -40,6 +40,7 @@ class RouterRole:
     max_message_mib: int
     why_not_ready: Callable[[], str]  # for /ready, where the router is part of this process
     http: Address | None = None  # of JSON
+    public: Address | None = None  # of the edge in front of it; None: there is none
 
 
 async def router_task(
@@ -83,7 +84,7 @@ async def router_task(
     stack.push_async_callback(face.close)
     if role.http is None:
         return Where(where, str(answers), "", partial(server.drain, role.drain))
-    port = HttpPort(router, role.http, faces=faces)
+    port = HttpPort(router, role.http, faces=faces, public=role.public)
     stack.push_async_callback(port.close)
 
     async def drain() -> None:
@@ -121,7 +122,7 @@ async def router_process(
     argv += ["--write-token-file", str(token_file), "--drain-timeout", str(role.drain)]
     argv += ["--max-message-mib", str(role.max_message_mib), "--exposures", str(logs / EXPOSURES)]
     if role.http is not None:
-        argv += ["--http", str(role.http)]
+        argv += ["--http", str(role.http), *(["--public", str(role.public)] if role.public is not None else [])]
     argv += ["--control", control] if control else []
     started = asyncio.Event()
     keeper = Keeper(

@@ -148,6 +148,7 @@ class _Up:
             options.max_message_mib,
             lambda: "" if self._output.is_ready else "not everything declared is served yet",
             ports.http,
+            ports.public if ports.edge else None,
         )
         if settled.registry == "memory":
             memory = MemoryRegistry()

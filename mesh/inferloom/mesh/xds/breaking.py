@@ -51,7 +51,7 @@ def outlier_detection(health: Breaking) -> OutlierDetection:
         enforcing_consecutive_local_origin_failure=ALWAYS,
         enforcing_success_rate=NEVER,  # compares replicas with each other, which two cannot bear
         enforcing_local_origin_success_rate=NEVER,
-        failure_percentage_threshold=round(100 * health.rate),
+        failure_percentage_threshold=max(1, round(100 * health.rate)),
         failure_percentage_minimum_hosts=2,
         failure_percentage_request_volume=health.rate_requests,
         enforcing_failure_percentage=NEVER,

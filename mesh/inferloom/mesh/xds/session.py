@@ -13,7 +13,7 @@ https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol has the rules;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from inferloom.mesh.xds.discovery import CDS, EDS, LDS, RDS, Ask, Node, Push
 from inferloom.mesh.xds.subscription import Subscription
@@ -51,6 +51,7 @@ class Session:
         self._entered = 0.0  # when the present step began
         self._nonces = 0
         self._unasked: set[str] = set()  # clusters whose endpoints the client was given time to ask for, and did not
+        self._sent_clusters: Mapping[str, frozenset[str]] = {}  # as they were when the last route table went out
         self._clusters_of: dict[str, frozenset[str]] = {}  # of the virtual hosts taken: what they send to
 
     @property
@@ -128,12 +129,11 @@ class Session:
         else:
             new = subscription.taken()
             if subscription.kind == RDS:
-                self._remember_clusters(new)
+                self._remember_clusters(new, self._sent_clusters)
 
-    def _remember_clusters(self, units: list[str]) -> None:
-        assert self.target is not None
+    def _remember_clusters(self, units: list[str], clusters_of: Mapping[str, frozenset[str]]) -> None:
         for unit in units:
-            self._clusters_of[unit] = self.target.clusters_of.get(model_of(unit), frozenset())
+            self._clusters_of[unit] = clusters_of.get(model_of(unit), frozenset())
 
     def _advance(self, now: float) -> list[Push]:
         said: list[Push] = []
@@ -163,11 +163,13 @@ class Session:
         trial = subscription.next(self._want(subscription), self.target.essential if kind == RDS else ())
         if trial is None:
             if kind == RDS and subscription.answered and not before:  # it has them from an earlier stream
-                self._remember_clusters(list(subscription.have))
+                self._remember_clusters(list(subscription.have), self.target.clusters_of)
             return None
         if kind == CDS and (endpoints := self.subscriptions.get(EDS)) is not None:
             # A cluster that is new or has changed is used once its endpoints come, even if they are as before.
             endpoints.again.update(name for name, data in trial.items() if subscription.have.get(name) != data)
+        if kind == RDS:
+            self._sent_clusters = self.target.clusters_of  # its verdict may come when the target is another one
         self._nonces += 1
         version = subscription.send(trial, str(self._nonces), now)
         return Push(kind, version, subscription.nonce, assemble(trial) if kind == RDS else trial)

@@ -56,6 +56,7 @@ class HttpFace:
         origins: of pages that may call besides its own, "https://app.example".
         tokens: every request needs one of them, `Authorization: Bearer TOKEN`; empty: none is needed.
         faces: of the same router, started and closed by whoever made them; None: its own.
+        public: where callers come in, if not here: the edge's address.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class HttpFace:
         origins: Collection[str] = (),
         tokens: Collection[str] = (),
         faces: Faces | None = None,
+        public: Address | None = None,
     ) -> None:
         self._router = router
         self._faces = faces or Faces(router)
@@ -75,6 +77,7 @@ class HttpFace:
         self._max_body = max_body
         self._origins = origins
         self._tokens = tokens
+        self._public = public
         self._descriptions = self._faces.descriptions
         self._runner: web.AppRunner | None = None
         self._guard: Guard | None = None
@@ -88,7 +91,7 @@ class HttpFace:
         check_free(address, option)
         if self._own_faces:
             await self._faces.start()
-        self._guard = Guard(address, self._origins, self._tokens)
+        self._guard = Guard(self._public or address, self._origins, self._tokens)
         app = web.Application(middlewares=[self._answer_errors], client_max_size=self._max_body)
         RouterRest(self._router, self._max_body).add_to(app, self._guard.let_in)
         app.middlewares[:0] = http_spans(self._router.tracing)

@@ -25,10 +25,13 @@ end
 
 -- Whether the JSON of a body speaks of a sequence, whose requests only the router keeps together.
 local function sequence(h)
+  local packed = h:headers():get("content-encoding")
+  if packed ~= nil and packed ~= "identity" then return true end -- it cannot be told
   local body = h:body()
   if body == nil then return false end
   local size = body:length()
-  local json = tonumber(h:headers():get("inference-header-content-length") or "") or size
+  local told = h:headers():get("inference-header-content-length")
+  local json = told and told:match("^%d+$") and tonumber(told) or size
   if json > size then json = size end
   local at = 0
   while at < json do
@@ -56,6 +59,7 @@ return function(h, headers, whole)
   local message = refusal(path, verb)
   if message then return answers.http(h, path, "403", 7, message) end
   if verb ~= "POST" then return end
+  if headers:get("upgrade") then return end
   local model, version, action, written = target(path)
   if model == nil then return end
   reason = guard.origin(headers)
