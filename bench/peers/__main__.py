@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m bench.peers", description=(__doc__ or "").split("\n\n")[0])
     options.add_argument("--rounds", type=int, default=2, help="of all settings, inferloom after each (default 2)")
     options.add_argument("--seconds", type=float, default=2.0, help="about how long each run lasts (default 2)")
-    options.add_argument("--only", metavar="TEXT", help="settings of Ray whose name has this text")
+    options.add_argument("--only", metavar="TEXT", help="settings of Ray whose name is, or has, this text")
     options.add_argument("--gate", action="store_true", help="exit status 1 where a target is missed")
     return options
 
@@ -53,7 +53,8 @@ def ended(number: int, frame: object) -> NoReturn:
 
 def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
-    settings = [setting for setting in SETTINGS if not options.only or options.only in setting.name]
+    exact = [setting for setting in SETTINGS if setting.name == options.only]
+    settings = exact or [setting for setting in SETTINGS if not options.only or options.only in setting.name]
     if not settings:
         parser().error(f"--only {options.only!r}: there are {', '.join(setting.name for setting in SETTINGS)}")
     if shutil.which("h2load") is None:
