@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +9,8 @@ import structlog
 
 from inferloom.mesh.catalog import Model, Repeat
 from inferloom.mesh.clock import SYSTEM, Clock
-from inferloom.mesh.errors import InferloomError, InvalidInput
+from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.follower import Follower
 from inferloom.mesh.policy import KIND, TrafficPolicy
 from inferloom.mesh.policy_fields import Value, nested, read_fields
 from inferloom.mesh.registry.base import Document, DocumentKey, Documents
@@ -20,8 +20,6 @@ __all__ = ["Policies", "Written", "settled"]
 
 log = structlog.get_logger(__name__)
 
-AGAIN = 1.0  # seconds
-FIRST = 2.0  # seconds that a start waits for the first documents
 
 Changed = Callable[[frozenset[str]], None]
 
@@ -61,8 +59,7 @@ class Policies:
         self._merged: dict[str, _Merged] = {}
         self._seen: dict[str, Document] = {}
         self._changed: list[Changed] = []
-        self._following: asyncio.Task[None] | None = None
-        self._first = asyncio.Event()
+        self._follower = Follower(KIND, self.apply, clock, "what the replicas say of themselves holds")
 
     def __repr__(self) -> str:
         return f"<Policies {', '.join(sorted(self.written)) or 'none'}>"
@@ -90,16 +87,10 @@ class Policies:
 
     async def start(self, documents: Documents) -> None:
         """Follow the documents. Returns when the first have been applied, or do not come."""
-        self._following = asyncio.create_task(self._follow(documents), name="follow policies")
-        try:
-            await asyncio.wait_for(self._first.wait(), FIRST)
-        except TimeoutError:
-            log.warning("the policies are not known yet: what the replicas say holds until they are")
+        await self._follower.start(documents)
 
     async def close(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        await self._follower.close()
 
     def apply(self, documents: Mapping[DocumentKey, Document]) -> None:
         """Have these in force."""
@@ -121,7 +112,7 @@ class Policies:
                 log.error("policy refused", policy=name, version=document.version, error=str(error), kept=kept)
                 continue
             self.problems.pop(name, None)
-            if self._first.is_set():
+            if self._follower.began:
                 self.lag.add(max(0.0, self._clock.wall() - document.time))
             self.written[name] = Written(values, document.version)
             changed.add(name)
@@ -129,18 +120,6 @@ class Policies:
         if changed:
             for call in self._changed:
                 call(frozenset(changed))
-
-    async def _follow(self, documents: Documents) -> None:
-        while True:
-            try:
-                async for present in documents.watch(KIND):
-                    self.apply(present)
-                    self._first.set()
-            except InferloomError as error:
-                log.warning("policies not followed", error=str(error))
-            except Exception as error:  # those in force must not freeze for ever because of one that is odd
-                log.error("policies not followed", exc_info=error)
-            await self._clock.sleep(AGAIN)
 
 
 def settled(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ the arm, the biggest arm that is served stands in: a split costs nobody an answe
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Coroutine, Mapping
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from inferloom.mesh.call import Call, Handler, Metadata, Reply
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import InferloomError, InvalidInput, ModelNotFound, NoReplica, status_of
 from inferloom.mesh.explain.story import current_story
+from inferloom.mesh.follower import Follower
 from inferloom.mesh.oip import CALL, MODEL_INFER
 from inferloom.mesh.registry.base import Document, DocumentKey, Documents
 from inferloom.mesh.router.admission import Admission
@@ -39,8 +39,6 @@ log = structlog.get_logger(__name__)
 METHODS = frozenset({MODEL_INFER.path, CALL.path})  # what is asked about a model is not split
 REQUEST_ID = (3,)  # ModelInferRequest.id
 REQUEST_ID_KEY = "x-request-id"  # metadata of requests whose message has no id
-AGAIN = 1.0  # seconds
-FIRST = 2.0  # seconds that a start waits for the first documents
 
 
 class Turn(NamedTuple):
@@ -74,21 +72,14 @@ class Splitting:
         self._rng = rng
         self._mirrors = Mirrors(pool, admission, clock, rng)
         self._seen: dict[str, Document] = {}
-        self._following: asyncio.Task[None] | None = None
-        self._first = asyncio.Event()
+        self._follower = Follower(KIND, self.apply, clock, "requests go to the oldest versions")
 
     async def start(self, documents: Documents) -> None:
         """Follow the documents. Returns when the first have been applied, or do not come."""
-        self._following = asyncio.create_task(self._follow(documents), name="follow splits")
-        try:
-            await asyncio.wait_for(self._first.wait(), FIRST)
-        except TimeoutError:
-            log.warning("the splits are not known yet: requests go to the oldest versions until they are")
+        await self._follower.start(documents)
 
     async def close(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        await self._follower.close()
         await self._mirrors.close()
 
     def apply(self, documents: Mapping[DocumentKey, Document]) -> None:
@@ -108,7 +99,7 @@ class Splitting:
                 log.error("split refused", split=name, version=document.version, error=str(error), kept=kept)
                 continue
             self.problems.pop(name, None)
-            if self._first.is_set():
+            if self._follower.began:
                 self.lag.add(max(0.0, self._clock.wall() - document.time))
             if (live := self.splits.get(name)) is not None:
                 live.follow(split, document.version)
@@ -257,18 +248,6 @@ class Splitting:
         return NoReplica(
             f"split '{split.name}': none of its arms ({arms}) can be asked; versions served: {have}; {why}"
         )
-
-    async def _follow(self, documents: Documents) -> None:
-        while True:
-            try:
-                async for present in documents.watch(KIND):
-                    self.apply(present)
-                    self._first.set()
-            except InferloomError as error:
-                log.warning("splits not followed", error=str(error))
-            except Exception as error:  # those in force must not freeze for ever because of one that is odd
-                log.error("splits not followed", exc_info=error)
-            await self._clock.sleep(AGAIN)
 
 
 def _unseen(error: InferloomError) -> bool:

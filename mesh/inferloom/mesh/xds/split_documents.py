@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 import structlog
 
 from inferloom.mesh.clock import SYSTEM, Clock
-from inferloom.mesh.errors import InferloomError, InvalidInput
+from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.follower import Follower
 from inferloom.mesh.registry.base import Document, DocumentKey, Documents
 from inferloom.mesh.split import KIND, Split
 
 __all__ = ["SplitDocuments"]
 
 log = structlog.get_logger(__name__)
-
-AGAIN = 1.0  # seconds
-FIRST = 2.0  # seconds that a start waits for the first documents
 
 
 class SplitDocuments:
@@ -34,8 +31,7 @@ class SplitDocuments:
         self._clock = clock
         self._seen: dict[str, Document] = {}
         self._changed: list[Callable[[], None]] = []
-        self._following: asyncio.Task[None] | None = None
-        self._first = asyncio.Event()
+        self._follower = Follower(KIND, self.apply, clock, "requests go to the oldest versions")
 
     def on_change(self, changed: Callable[[], None]) -> None:
         """Have it called each time a split came, changed or went."""
@@ -43,16 +39,10 @@ class SplitDocuments:
 
     async def start(self, documents: Documents) -> None:
         """Follow the documents. Returns when the first have been applied, or do not come."""
-        self._following = asyncio.create_task(self._follow(documents), name="follow splits for the edges")
-        try:
-            await asyncio.wait_for(self._first.wait(), FIRST)
-        except TimeoutError:
-            log.warning("the splits are not known yet: requests go to the oldest versions until they are")
+        await self._follower.start(documents)
 
     async def close(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        await self._follower.close()
 
     def apply(self, documents: Mapping[DocumentKey, Document]) -> None:
         """Have these in force."""
@@ -74,15 +64,3 @@ class SplitDocuments:
         if self.splits != before:
             for call in self._changed:
                 call()
-
-    async def _follow(self, documents: Documents) -> None:
-        while True:
-            try:
-                async for present in documents.watch(KIND):
-                    self.apply(present)
-                    self._first.set()
-            except InferloomError as error:
-                log.warning("splits not followed", error=str(error))
-            except Exception as error:  # those in force must not freeze for ever because of one that is odd
-                log.error("splits not followed", exc_info=error)
-            await self._clock.sleep(AGAIN)
