@@ -12,7 +12,7 @@ import grpc
 from grpc import StatusCode
 
 from inferloom.mesh.call import Call, Reply
-from inferloom.mesh.errors import ModelNotFound, RegistryUnavailable, Unsupported, status_of
+from inferloom.mesh.errors import ModelNotFound, RegistryUnavailable, Unsupported
 from inferloom.mesh.latest import Latest
 from inferloom.mesh.oip import CALL
 from inferloom.mesh.router.face import abort
@@ -121,7 +121,8 @@ class TypedFace:
             code = StatusCode.CANCELLED
             raise
         except Exception as error:
-            code = status_of(error).code
+            given = forwarded(context.invocation_metadata())
+            code = router.failures.raised(error, began, model=model, method=path, metadata=given).code
             await abort(context, error, path)
             raise AssertionError from error  # abort always raises
         finally:
@@ -174,7 +175,8 @@ class TypedFace:
             code = StatusCode.CANCELLED
             raise
         except Exception as error:
-            code = status_of(error).code
+            given = forwarded(context.invocation_metadata())
+            code = router.failures.raised(error, began, model=model, method=path, metadata=given).code
             await abort(context, error, path)
         finally:
             self._streams -= 1

@@ -16,7 +16,7 @@ from grpc import StatusCode
 
 from inferloom.mesh.call import Call, Reply
 from inferloom.mesh.catalog import Kind
-from inferloom.mesh.errors import Exhausted, InferloomError, InvalidInput, ModelNotFound, status_of
+from inferloom.mesh.errors import Exhausted, InferloomError, InvalidInput, ModelNotFound
 from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.oip import CALL
 from inferloom.mesh.router.router import Router
@@ -162,7 +162,10 @@ class HttpFace:
             code = StatusCode.CANCELLED
             raise
         except Exception as error:
-            code = status_of(error).code
+            given = metadata_of(request.headers)
+            code = router.failures.raised(
+                error, began, model=model, version=version, method=CALL.path, metadata=given
+            ).code
             raise
         finally:
             router.metrics.finished(model, version, code, router.clock.now() - began)
