@@ -169,8 +169,7 @@ async def test_tls_and_a_token_are_asked_for_as_by_the_router(pair: Pair, tmp_pa
             assert code is grpc.StatusCode.UNAVAILABLE
         async with grpc.aio.insecure_channel(gateway.control.address) as channel:  # its answers carry the token
             ask = channel.stream_stream(f"/{SERVICE}/StreamAggregatedResources", None, None)
-            discovery = ask(iter([b""]))
-            code, _ = await outcome_of(discovery.read())
+            code, _ = await outcome_of(ask().read())
             assert code is grpc.StatusCode.UNAUTHENTICATED
         key.write_text("no key")
         status, line = await refused(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inferloom.mesh.policy import Balancing
 from inferloom.services.host.host import Host
 from tests.support.caller import Talk, infer_request, stub
 from tests.support.host import eventually, running_host, write_app
@@ -195,7 +196,10 @@ async def test_a_late_member_is_cancelled_in_the_tree_and_the_ensemble_says_who_
     traced: Traced, tmp_path: Path
 ) -> None:
     servers = {"one": traced.one, "two": traced.two}
-    async with hosted(traced, tmp_path, **servers) as (_, _, face):
+    async with hosted(traced, tmp_path, **servers) as (mesh, host, face):
+        # By latency both members may choose the server that told its metadata sooner, and wait for each other there.
+        await mesh.registry.documents.put("policy", "slow", {"balancing": "least_request"})
+        await eventually(lambda: host.router.pool.groups["slow"].policy.balancing is Balancing.LEAST_REQUEST)
         caller = asked()
         await face.ModelInfer(slow("late", 0.0, 1, long=20.0), metadata=caller.metadata, timeout=30)
         expected = """
