@@ -1,4 +1,5 @@
-"""python -m bench: what each hop costs, in front of a tiny model on a real Triton, and what pipelines add to their stages.
+"""python -m bench: what each hop costs, in front of a tiny model on a real Triton, what telling of requests costs, and what
+pipelines add to their stages.
 
 Rounds are interleaved: each round takes every path once, at 64 requests in flight and one at a time, so that a machine
 that swings treats all alike.
@@ -34,6 +35,9 @@ from bench.pipelines.show import show as show_pipelines
 from bench.processes import alive, free_port, running, triton
 from bench.report import ALONE, BUSY, Memory, Report, Sample
 from bench.show import show
+from bench.telemetry.measure import measure as measure_telemetry
+from bench.telemetry.report import TelemetryReport
+from bench.telemetry.show import show as show_telemetry
 from bench.wire import METHOD, check, framed, request
 from inferloom.mesh.errors import ConfigError
 
@@ -41,7 +45,7 @@ LOADS = (h2load.Load(BUSY, 4, 16), h2load.Load(ALONE, 1, 1))
 WARM_UP = 300  # requests
 WIDTH = 110  # of the tables, where the output is not a terminal
 RESULTS = Path(__file__).resolve().parent / "results"
-PARTS = ("hops", "gateway", "pipelines")
+PARTS = ("hops", "gateway", "telemetry", "pipelines")
 MOST_PIPELINE_ROUNDS = 3  # a round of pipelines has 80 runs
 
 
@@ -166,6 +170,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             through = measure_gateway(rounds, seconds, lambda text: console.print(text, style="dim"))
             show_gateway(through, console)
             missed |= kept(through, RESULTS / "gateway.json", console)
+        if "telemetry" in parts:
+            told = measure_telemetry(rounds, seconds, lambda text: console.print(text, style="dim"))
+            show_telemetry(told, console)
+            missed |= kept(told, RESULTS / "telemetry.json", console)
         if "pipelines" in parts:
             found = measure_pipelines(
                 min(rounds, MOST_PIPELINE_ROUNDS), seconds / 2, lambda text: console.print(text, style="dim")
@@ -183,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if options.gate and missed else 0
 
 
-def kept(report: Report | GatewayReport | PipelineReport, path: Path, console: Console) -> bool:
+def kept(report: Report | GatewayReport | TelemetryReport | PipelineReport, path: Path, console: Console) -> bool:
     """Write everything down; whether a target was missed."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(report.as_json(), indent=1) + "\n")

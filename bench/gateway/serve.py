@@ -19,7 +19,7 @@ from bench.processes import alive, free_port, inferloom, running, triton
 from bench.wire import MODEL, check
 from inferloom.mesh.errors import ConfigError
 
-__all__ = ["BARE", "DIRECT", "EDGE", "ROUTER", "WIDE", "Way", "gateway"]
+__all__ = ["BARE", "DIRECT", "EDGE", "ROUTER", "WIDE", "Way", "envoy_below", "gateway"]
 
 DIRECT, BARE, EDGE, ROUTER = "direct", "bare", "edge", "router"
 WIDE = "wide"  # takes any number of numbers
@@ -76,11 +76,11 @@ def gateway(concurrency: int = 1) -> Iterator[dict[str, Way]]:
         argv = inferloom("edge", "--listen", at["edge"], "--control", at["control"], *admin)
         process = stack.enter_context(running("edge", [*argv, "--concurrency", str(concurrency)]))
         check(at["edge"], alive(process))
-        ways[EDGE] = Way(EDGE, ports["edge"], _envoy(process.pid))
+        ways[EDGE] = Way(EDGE, ports["edge"], envoy_below(process.pid))
         yield ways
 
 
-def _envoy(root: int) -> int:
+def envoy_below(root: int) -> int:
     """The child that is Envoy. RuntimeError where there is none."""
     for child in psutil.Process(root).children(recursive=True):
         if child.name() == "envoy":

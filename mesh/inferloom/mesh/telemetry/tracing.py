@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 from inferloom.mesh.call import Call, Handler, Layer, Metadata, Reply
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import DeadlineExceeded
+from inferloom.mesh.telemetry.tracing_attempt import Attempt, traced_attempt
 from inferloom.mesh.telemetry.tracing_context import asked, low_bits, remote_of
-from inferloom.mesh.telemetry.tracing_rpc import asking, rpc_attributes, sent_with
+from inferloom.mesh.telemetry.tracing_rpc import rpc_attributes
 from inferloom.mesh.telemetry.tracing_sampling import Sampler, sampler_from_environment
 from inferloom.mesh.telemetry.tracing_span import NOTHING, Kind, Nothing, Span, Trace, current
 
@@ -29,8 +29,6 @@ __all__ = ["Tracing", "configured_endpoint", "from_environment", "here", "operat
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 ALL = Sampler()
 LATE = 0.010  # seconds before its deadline from which on a cancellation is that deadline: grpc.aio tells it so
-
-Attempt = Callable[..., Awaitable[Any]]  # (endpoint, call, policy, clock, metadata) -> Reply or what failed
 
 
 class Tracing:
@@ -119,47 +117,28 @@ class Tracing:
         async def traced(call: Call) -> Reply:
             above = current.get()
             if above is None:
-                span = self._root(call.method[1:], Kind.SERVER, call.metadata, {})
-                span.later(partial(rpc_attributes, call.method))
+                span = self._root(call.method[1:], Kind.SERVER, call.metadata, {"inferloom.model": call.model})
+                span.later(rpc_attributes, call.method)
             else:
-                span = above.child(f"call {call.model}")
-            span.attributes["inferloom.model"] = call.model
+                span = above.child(f"call {call.model}", attributes={"inferloom.model": call.model})
             if call.version:
                 span.attributes["inferloom.version"] = call.version
-            with span:
-                try:
-                    reply = await inner(call)
-                except asyncio.CancelledError:
-                    if self._clock.now() >= call.deadline - LATE:
-                        span.fail(DeadlineExceeded(f"no answer from '{call.model}' before the deadline"))
-                    raise
-                if above is None:
-                    span.answered()
-                return reply
+            token = current.set(span)
+            try:
+                reply = await inner(call)
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and self._clock.now() >= call.deadline - LATE:
+                    span.fail(DeadlineExceeded(f"no answer from '{call.model}' before the deadline"))
+                span.close(error)
+                raise
+            finally:
+                current.reset(token)
+            if above is None:
+                span.answered()
+            span.end()
+            return reply
 
         return traced
-
-
-def traced_attempt(inner: Attempt) -> Attempt:
-    """A client's span around each attempt. Its context replaces the caller's in the metadata: the replica continues it."""
-
-    async def attempt(endpoint: Any, call: Call, policy: Any, clock: Any, metadata: Metadata) -> Any:
-        above = current.get()
-        if above is None:
-            return await inner(endpoint, call, policy, clock, metadata)
-        above.attempts += 1
-        span = asking(above, endpoint.replica, call)
-        span.attributes["inferloom.attempt"] = above.attempts
-        with span:
-            answer = await inner(endpoint, call, policy, clock, sent_with(metadata, span, endpoint.replica))
-            failed = getattr(answer, "error", None)
-            if failed is None:
-                span.answered()
-            else:
-                span.fail(failed)
-            return answer
-
-    return attempt
 
 
 def from_environment(service: str) -> Tracing:

@@ -56,6 +56,11 @@ def asked(metadata: Metadata) -> bool:
 
 def onwards(metadata: Metadata, traceparent: str) -> Metadata:
     """The metadata with another traceparent; "": with none."""
+    for key, _ in metadata:
+        if key == TRACEPARENT:
+            break
+    else:
+        return (*metadata, (TRACEPARENT, traceparent)) if traceparent else metadata
     others = [pair for pair in metadata if pair[0] != TRACEPARENT]
     if traceparent:
         others.append((TRACEPARENT, traceparent))

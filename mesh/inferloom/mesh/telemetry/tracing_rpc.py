@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from inferloom.mesh.call import Call, Metadata
@@ -26,7 +26,7 @@ def rpc_attributes(path: str) -> dict[str, Any]:
 def asking(above: Span, replica: Replica, call: Call) -> Span:
     """A client's span: one replica, one try."""
     span = above.child(call.method[1:], Kind.CLIENT)
-    span.later(partial(_attributes, replica, call, above.attributes.get(ARM)))
+    span.later(_attributes, replica, call, above.attributes.get(ARM))
     return span
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.telemetry.tracing_context import Remote
@@ -21,12 +22,17 @@ _KNOWN = {
 }  # name: ratio (None: the variable's), whether the caller's decision comes first
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sampler:
     """By ratio of traces, as OpenTelemetry's TraceIdRatioBased: all processes decide alike for one trace."""
 
     ratio: float = 1.0  # 0 to 1
     parent_based: bool = True  # a caller who has decided is followed
+
+    @cached_property
+    def below(self) -> int:
+        """Traces whose lower 64 bits are below it are taken."""
+        return round(self.ratio * 2**64)
 
     def __call__(self, low: int, remote: Remote | None) -> bool:
         """
@@ -36,7 +42,7 @@ class Sampler:
         """
         if remote is not None and self.parent_based:
             return remote.sampled
-        return self.ratio >= 1 or low < self.ratio * 2**64
+        return low < self.below
 
 
 def sampler_from_environment() -> Sampler:

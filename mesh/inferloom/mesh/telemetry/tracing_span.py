@@ -67,17 +67,17 @@ class Trace:
         sink: takes finished spans that are to be exported.
     """
 
-    __slots__ = ("_id", "dropped", "failed", "over", "root", "sampled", "sink", "spans")
+    # What most never set is the class's: no slots, and half the time to make one.
+    failed = False
+    over = False
+    root: Span | None = None
+    spans: list[Span] | None = None
+    dropped = 0
 
     def __init__(self, trace: str | int, sampled: bool, sink: Callable[[Span], object]) -> None:
         self._id = trace
         self.sampled = sampled  # decided at its beginning, and said onwards
         self.sink = sink
-        self.failed = False
-        self.over = False
-        self.root: Span | None = None
-        self.spans: list[Span] | None = None
-        self.dropped = 0
 
     @property
     def id(self) -> str:
@@ -90,9 +90,7 @@ class Trace:
         ended = span is self.root
         if ended:
             self.over = True
-            self.root = (
-                None  # no cycle: what is thrown away is freed at once, and the collector has nothing to look for
-            )
+            self.root = None  # no cycle: what is thrown away is freed at once, the collector has nothing to look for
         if self.sampled or (self.over and self.failed and not ended):
             span.complete()
             self.sink(span)
@@ -122,25 +120,21 @@ class Span:
         attempts: replicas asked below it so far.
     """
 
-    __slots__ = (
-        "_above", "_id", "_later", "_token", "attempts", "attributes", "began", "ended", "is_error", "kind", "links",
-        "message", "name", "trace",
-    )  # fmt: skip
+    links: tuple[tuple[str, str], ...] = ()
+    is_error = False
+    message = ""
+    attempts = 0
+    ended = 0  # nanoseconds since 1970, as `began`
+    _id = ""
+    _later: tuple[Callable[..., Attributes], tuple[Any, ...]] | None = None
+    _token: Token[Span | None] | None = None
 
     def __init__(self, trace: Trace, above: Span | str, name: str, kind: Kind, attributes: Attributes) -> None:
         self.trace = trace
-        self._id = ""
         self._above = above
-        self._later: Callable[[], Attributes] | None = None
         self.name = name
         self.kind = kind
         self.attributes = attributes
-        self.links: tuple[tuple[str, str], ...] = ()
-        self.is_error = False
-        self.message = ""
-        self.attempts = 0
-        self.ended = 0
-        self._token: Token[Span | None] | None = None
         self.began = time_ns()
 
     @property
@@ -155,15 +149,15 @@ class Span:
         """The id of the one above; "" for none."""
         return self._above if isinstance(self._above, str) else self._above.id
 
-    def later(self, attributes: Callable[[], Attributes]) -> None:
+    def later(self, make: Callable[..., Attributes], *arguments: Any) -> None:
         """Attributes that are made when they are needed."""
-        self._later = attributes
+        self._later = make, arguments
 
     def complete(self) -> None:
         """Have all attributes."""
         if self._later is not None:
-            make, self._later = self._later, None
-            self.attributes = {**make(), **self.attributes}
+            (make, arguments), self._later = self._later, None
+            self.attributes = {**make(*arguments), **self.attributes}
 
     @property
     def traceparent(self) -> str:
