@@ -168,7 +168,7 @@ async def test_tls_and_a_token_are_asked_for_as_by_the_router(pair: Pair, tmp_pa
             code, _ = await outcome_of(plain.ServerLive(pb.ServerLiveRequest(), timeout=5))
             assert code is grpc.StatusCode.UNAVAILABLE
         async with grpc.aio.insecure_channel(gateway.control.address) as channel:  # its answers carry the token
-            ask = channel.stream_stream(f"/{SERVICE}/StreamAggregatedResources", None, None)
+            ask: Any = channel.stream_stream(f"/{SERVICE}/StreamAggregatedResources", None, None)
             code, _ = await outcome_of(ask().read())
             assert code is grpc.StatusCode.UNAUTHENTICATED
         key.write_text("no key")

@@ -41,7 +41,7 @@ async def run_host(
     """
     stop = stop_requested()
     source = open_registry(registry, token, control)
-    tracing = from_environment("inferloom-host")
+    tracing = from_environment("inferloom-host", users_code=True)
     host = Host(config, source, tracing=tracing)
     face = Admin(
         "host",

@@ -141,8 +141,11 @@ class Tracing:
         return traced
 
 
-def from_environment(service: str) -> Tracing:
+def from_environment(service: str, *, users_code: bool = False) -> Tracing:
     """Tracing as the usual environment variables configure it; off without an OTLP endpoint.
+
+    Args:
+        users_code: the process runs code that may make spans with OpenTelemetry's API: they go into the same traces.
 
     Raises:
         ConfigError: an endpoint is configured and the packages are missing, or a variable is wrong.
@@ -152,7 +155,7 @@ def from_environment(service: str) -> Tracing:
     from inferloom.mesh.telemetry.tracing_export import otlp_exporting
 
     sampler = sampler_from_environment()
-    exporting = otlp_exporting(service)
+    exporting = otlp_exporting(service, users_code=users_code)
     return Tracing(exporting.put, sampler, close=exporting.close)
 
 

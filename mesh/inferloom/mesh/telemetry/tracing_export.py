@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.telemetry.tracing_bridge import bridge
 from inferloom.mesh.telemetry.tracing_span import Span
 
 __all__ = ["Exporting", "otlp_exporting"]
@@ -28,7 +29,7 @@ DELAY = "OTEL_BSP_SCHEDULE_DELAY"  # milliseconds between two messages
 LAST = 2.0  # seconds that the end of the process waits for the last spans
 _SDKS = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
 
-Export = Callable[[Sequence[Span]], bool]
+Export = Callable[[Sequence[Any]], bool]
 
 
 class Exporting:
@@ -48,13 +49,14 @@ class Exporting:
         self._where = where
         self._delay = delay
         self._stop = stop
-        self._queue: deque[Span] = deque(maxlen=QUEUE)
+        self._queue: deque[Any] = deque(maxlen=QUEUE)
         self._closing = threading.Event()
         self._lost = 0
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
 
-    def put(self, span: Span) -> None:
+    def put(self, span: Span | Any) -> None:
+        """A span of ours, or a `ReadableSpan`."""
         self._queue.append(span)
 
     def close(self, timeout: float = LAST) -> None:
@@ -83,8 +85,11 @@ class Exporting:
             return  # what else waits is tried after the delay, the newest of it
 
 
-def otlp_exporting(service: str) -> Exporting:
+def otlp_exporting(service: str, *, users_code: bool = False) -> Exporting:
     """OTLP over gRPC, as OpenTelemetry's environment variables configure it (endpoint, headers, certificates, time-out).
+
+    Args:
+        users_code: the process runs code that may make spans with OpenTelemetry's API.
 
     Raises:
         ConfigError: the packages are missing, or another protocol is asked for.
@@ -105,11 +110,15 @@ def otlp_exporting(service: str) -> Exporting:
     exporter = OTLPSpanExporter()
     resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", service)})
 
-    def export(spans: Sequence[Span]) -> bool:
-        return exporter.export([readable(span, resource) for span in spans]) is SpanExportResult.SUCCESS
+    def export(spans: Sequence[Any]) -> bool:
+        told = [readable(span, resource) if isinstance(span, Span) else span for span in spans]
+        return exporter.export(told) is SpanExportResult.SUCCESS
 
     where = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
-    return Exporting(export, where, _delay(), exporter.shutdown)
+    exporting = Exporting(export, where, _delay(), exporter.shutdown)
+    if users_code:
+        bridge(exporting.put, resource)
+    return exporting
 
 
 def readable(span: Span, resource: Any) -> Any:

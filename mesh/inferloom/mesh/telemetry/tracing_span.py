@@ -128,6 +128,7 @@ class Span:
     _id = ""
     _later: tuple[Callable[..., Attributes], tuple[Any, ...]] | None = None
     _token: Token[Span | None] | None = None
+    _leave: Callable[[], None] | None = None
 
     def __init__(self, trace: Trace, above: Span | str, name: str, kind: Kind, attributes: Attributes) -> None:
         self.trace = trace
@@ -228,11 +229,15 @@ class Span:
 
     def __enter__(self) -> Span:
         self._token = current.set(self)
+        if entered is not None and self.trace.sampled:
+            self._leave = entered(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._leave is not None:
+            self._leave()
         token, self._token = self._token, None
         assert token is not None
         # Not where another task closes an async generator: that one's context is none of ours.
@@ -271,6 +276,9 @@ class Nothing:
 
 
 NOTHING = Nothing()
+entered: Callable[[Span], Callable[[], None]] | None = (
+    None  # is told of sampled spans, and calls back (tracing_bridge.py)
+)
 current: ContextVar[Span | None] = ContextVar("inferloom_span", default=None)
 
 
