@@ -4,7 +4,7 @@ VENV := .venv/bin
 GATEWAY ?= python
 PROTOS := $(wildcard protos/inferloom/v1/*.proto)
 
-.PHONY: help setup demo test unit lint gen bench bench-peers clean
+.PHONY: help setup demo test unit lint gen reference site bench bench-peers clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -36,6 +36,15 @@ gen: ## the Python code of the protos
 	@scripts/setup dev
 	cd protos && ../$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS:protos/%=%)
 
+reference: ## docs/reference, from the code
+	@scripts/setup dev
+	$(VENV)/python -m reference
+
+site: ## the documentation as a site, in site/
+	@scripts/setup dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 bench: ## requests per second, CPU and memory beside yardsticks
 	@scripts/setup bench
 	$(VENV)/python -m bench
@@ -45,4 +54,4 @@ bench-peers: ## the same pipeline and ensemble through Ray Serve, which gets an 
 	$(VENV)/python -m bench.peers
 
 clean: ## what the targets above have made here (not the user's cache)
-	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

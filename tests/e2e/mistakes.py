@@ -486,14 +486,18 @@ MISTAKES = [mistake for section in SECTIONS.values() for mistake in section]
 HEAD = """\
 # Mistakes, and what they look like
 
-    inferloom up irsi.onnx
-    inferloom: there is no file 'irsi.onnx'; did you mean 'iris.onnx'?
+```text
+$ inferloom up irsi.onnx
+inferloom: there is no file 'irsi.onnx'; did you mean 'iris.onnx'?
+```
 
 What is refused is refused before anything runs, in one line on stderr that says where and what to do. Exit status 2: what was
 given is wrong (a file, an option, a document, a name). 3: no mesh or no Consul answers. 1: it was tried and failed. Every
 message on this page is compared with the command's own in the tests (`tests/e2e/test_mistakes.py`), which also make the page:
 
-    python -m tests.e2e.mistakes > docs/mistakes.md
+```text
+python -m tests.e2e.mistakes > docs/mistakes.md
+```
 """
 
 
@@ -508,7 +512,7 @@ def page() -> str:
 
 def _entry(mistake: Mistake) -> str:
     before = "".join(f"{key}={value} " for key, value in mistake.environ.items())
-    lines = [f"**{mistake.what}**" + (f" (exit status {mistake.status})" if mistake.status != 2 else ""), "", "```"]
+    lines = [f"**{mistake.what}**" + (f" (exit status {mistake.status})" if mistake.status != 2 else ""), "", "```text"]
     for name, text in mistake.files.items():
         if name.endswith(("mesh.yaml", "app.py")) and isinstance(text, str):
             lines += [f"# {name}", text.rstrip("\n").replace("\t", "<TAB>")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ import pytest
 from tests.support.apps import CLASSIFY, SIZES, app, ask_until, call, hosts, iris, kind_of, post, served
 from tests.support.up import DATA, Home, Up, wait_for
 
-README = Path(__file__).parents[2] / "README.md"
 PROMISED = 2.0  # seconds from writing a file to its new answer
 BACK = 15.0  # seconds until a process that was killed serves again
 
@@ -170,15 +168,6 @@ def test_a_host_killed_while_its_file_is_broken_is_back_when_the_file_is_mended(
     served(up, "Classify", BACK)
     assert len(up.replicas("Classify")) == 1
     assert iris(up) == "setosa"
-
-
-def test_the_service_of_the_readme_works_as_it_is_shown(home: Home, tmp_path: Path) -> None:
-    section = README.read_text().partition("## Services and pipelines")[2].partition("\n## ")[0]
-    (text,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (line,) = re.findall(r"^    (curl .*)$", section, re.MULTILINE)
-    with home.up(app(tmp_path, text)) as up:
-        asked = home.shell(line.replace("127.0.0.1:8080", up.http))
-        assert (asked.status, asked.out) == (0, "0"), str(asked)
 
 
 def test_a_service_that_asks_for_replicas_cpus_or_an_environment_has_processes_of_its_own(

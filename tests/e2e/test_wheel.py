@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from inferloom.sdk import SyncMeshClient
+from tests.docs.page import read_page
 from tests.support.apps import SIZES, app, ask_until, call, hosts, post, served
 from tests.support.up import DATA, Home, Up, wait_for
 
@@ -28,11 +29,10 @@ BACK = 20.0  # seconds until a Triton that was killed serves again
 WAIT = 0.3  # seconds for which the ensemble waits
 LATEST = 1.5  # seconds an answer of it may take where a member is late and the machine is busy
 
-README = (ROOT / "README.md").read_text()
-SECTION = README.partition("## Services and pipelines")[2].partition("\n## ")[0]
-(APP,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
-(CURL,) = re.findall(r"^    (curl .*)$", SECTION, re.MULTILINE)
-(CLIENT,) = re.findall(r"```python\n(from inferloom.sdk import SyncMeshClient.*?)```", README, re.DOTALL)
+README = read_page(ROOT / "README.md").blocks
+(APP,) = (block.text for block in README if block.title == "app.py")
+(CURL,) = (block.text.strip() for block in README if "/v1/Classify" in block.text)
+(CLIENT,) = (block.text for block in README if block.text.startswith("from inferloom.sdk import SyncMeshClient"))
 
 UNIT = """
 from app import Classify, iris

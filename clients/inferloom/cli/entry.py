@@ -27,5 +27,7 @@ def main() -> None:
     if "GRPC_EXPERIMENTS" not in os.environ and older_poller(version("grpcio")):
         os.environ["GRPC_EXPERIMENTS"] = OLDER_POLLER
     from inferloom.cli.main import main as run
+    from inferloom.cli.stderr import forgive
 
+    forgive()
     run()

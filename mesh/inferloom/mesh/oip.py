@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2 as pb
 __all__ = [
     "CALL",
     "DESCRIBE",
+    "DESCRIBING",
     "METHODS",
     "MODEL_INFER",
     "MODEL_STREAM_INFER",
@@ -81,5 +82,6 @@ TYPED = "inferloom.v1.TypedService"  # JSON for those that know their types; rou
 CALL, DESCRIBE = (Method(name, Kind.REPLICA, 1, 2, TYPED) for name in ("Call", "Describe"))
 
 METHODS: dict[str, Method] = _methods() | {method.path: method for method in (CALL, DESCRIBE)}
+DESCRIBING = frozenset({f"/{SERVICE}/ModelMetadata", f"/{SERVICE}/ModelConfig", DESCRIBE.path})  # nothing is computed
 MODEL_INFER = METHODS[f"/{SERVICE}/ModelInfer"]
 MODEL_STREAM_INFER = METHODS[f"/{SERVICE}/ModelStreamInfer"]

@@ -9,10 +9,28 @@ __all__ = ["page"]
 HEAD = """\
 # Two data planes, one policy
 
-    inferloom apply policy.yaml     # says, for each field it sets, what the gateway does not keep to exactly
+```yaml title="policy.yaml"
+kind: policy
+name: iris
+spec:
+  timeout: 2s
+  concurrency: 64
+  retry: {backoff: 10ms}
+```
 
-The [policy](policies.md) of a model is executed by the Python router, and with `gateway: envoy` compiled for Envoy. What each
-of them does with a field:
+```sh
+inferloom check policy.yaml
+```
+
+```text
+inferloom: policy.yaml:6: policy 'iris': with gateway: envoy, retry.backoff is the upper bound of a random wait, ...
+inferloom: policy.yaml:5: policy 'iris': with gateway: envoy, concurrency holds for each Envoy process, ...
+policy.yaml: 1 policy; not checked against models: ...
+```
+
+The [policy](policies.md) of a model is executed by the Python router, and with `gateway: envoy` compiled for Envoy. `check`
+and `apply` say, for each field that a document sets, what Envoy does not keep to exactly; not of a mesh that `up` runs here
+without Envoy. What each does with a field:
 
 | field | the router | Envoy | Envoy keeps to it |
 |---|---|---|---|

@@ -10,6 +10,7 @@ from inferloom.mesh.balance.picker import Picker
 from inferloom.mesh.call import Call
 from inferloom.mesh.catalog import Model
 from inferloom.mesh.errors import Exhausted, ModelNotFound, NoReplica
+from inferloom.mesh.oip import DESCRIBING
 from inferloom.mesh.policy import Locality, TrafficPolicy
 from inferloom.mesh.resilience.budget import RetryBudget
 from inferloom.mesh.resilience.health import BreakerState
@@ -108,7 +109,7 @@ class Group:
         """
         if self._dirty or now >= self._recheck:
             self._refresh(now)
-        if self._most and self.in_flight >= self._most:
+        if self._most and self.in_flight >= self._most and call.method not in DESCRIBING:
             raise self._full()
         candidates: Sequence[Endpoint] = self._closed
         half_open: Sequence[Endpoint] = self._half_open

@@ -152,6 +152,14 @@ class TestConcurrency:
             await mesh.ask()
         assert mesh.sent("a") == 1
 
+    async def test_whoever_only_asks_what_the_model_takes_is_not_counted_out(self) -> None:
+        mesh = mesh_of("a", policy=TrafficPolicy(concurrency=1))
+        mesh.endpoint("a").load.begin()
+        asking = call(mesh.clock)._replace(method="/inference.GRPCInferenceService/ModelMetadata")
+        assert await mesh.handle(asking) == OK
+        with pytest.raises(Exhausted):
+            await mesh.ask()
+
     def test_a_bound_holds_from_the_moment_the_document_says_it(self) -> None:
         mesh = mesh_of("a", policy=TrafficPolicy())
         mesh.endpoint("a").load.begin()

@@ -99,6 +99,17 @@ def test_an_input_written_out_in_a_mapping_keeps_its_default() -> None:
     assert spec_of(graph)["inputs"] == [{"name": "k", "datatype": "INT64", "shape": [1], "default": 3}]
 
 
+def test_a_version_may_be_a_number_of_a_node_a_member_and_an_arm() -> None:
+    def written(version: int | str) -> dict[str, Any]:
+        call = {"model": "iris", "version": version, "inputs": {"X": "input.X"}}
+        ensemble = {"members": {"m": call}}
+        route = {"output": "input.X", "arms": {"old": call}}
+        return {"nodes": {"a": call, "b": {"step": call}, "c": {"ensemble": ensemble}, "d": {"route": route}}}
+
+    assert graph_from(written(2), "p") == graph_from(written("2"), "p")
+    assert graph_from(written(2), "p").nodes[0].step.version == "2"
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -114,6 +125,14 @@ def test_an_input_written_out_in_a_mapping_keeps_its_default() -> None:
             "nodes[0].step: both model and function; give one of them",
         ),
         ({"timeout": 5}, "timeout: is int (5); it is text"),
+        (
+            {"nodes": {"a": {"model": "x", "version": 1.5}}},
+            "nodes[0].step.version: is float (1.5); it is text",
+        ),
+        (
+            {"nodes": {"a": {"model": "x", "version": True}}},
+            "nodes[0].step.version: is bool (True); it is text",
+        ),
         ({"nodes": {"a": 3}}, "nodes[0]: is int (3); it is a mapping of name, step, ensemble, route"),
         ({"nodes": "a"}, "nodes: is text ('a'); it is a list"),
         (

@@ -1,10 +1,9 @@
-"""The examples of docs/services.md: what begins the page, its test, and handles as dependencies of FastAPI."""
+"""What begins docs/services.md, and handles as dependencies of FastAPI."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +15,10 @@ from fastapi import Depends, FastAPI
 
 from inferloom.sdk import model, resource
 from inferloom.services.declare.app import collect
+from tests.docs.page import read_page
 
 PAGE = Path(__file__).parents[4] / "docs" / "services.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+[APP, *_] = [block.text for block in read_page(PAGE).blocks if block.title == "app.py"]
 
 digits = model("digits")
 
@@ -26,7 +26,7 @@ digits = model("digits")
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[ModuleType]:
     file = tmp_path / "docs_services_app.py"
-    file.write_text(BLOCKS[0])
+    file.write_text(APP)
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
@@ -38,17 +38,9 @@ def app(tmp_path: Path) -> Iterator[ModuleType]:
 
 def test_the_first_example_is_a_service_of_ten_lines_around_a_model(app: ModuleType) -> None:
     found = collect(app)
-    assert (list(found.services), list(found.models)) == (["ReadDigit"], ["digits"])
-    assert (PAGE.parents[1] / found.models["digits"].source).is_file()
-    lines = [line for line in BLOCKS[0].splitlines() if line.strip() and not line.startswith("#")]
+    assert (list(found.services), list(found.models)) == (["Classify"], ["iris"])
+    lines = [line for line in APP.splitlines() if line.strip()]
     assert len(lines) <= 10
-
-
-def test_its_test_passes(app: ModuleType) -> None:
-    [source] = [block for block in BLOCKS if "def test_it_reads_a_three" in block]
-    names: dict[str, Any] = {"ReadDigit": app.ReadDigit}
-    exec(source, names)
-    names["test_it_reads_a_three"]()
 
 
 @resource

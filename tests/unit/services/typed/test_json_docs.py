@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[4] / "docs" / "json.md"
 
 def run(mark: str, **scope: Any) -> dict[str, Any]:
     """What the page's one example that contains `mark` leaves behind."""
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.S | re.M)
+    blocks = re.findall(r"^```python[^\n]*\n(.*?)^```", PAGE.read_text("utf-8"), re.S | re.M)
     (example,) = [block for block in blocks if mark in block]
     scope["__name__"] = "example"
     exec(
@@ -32,7 +32,7 @@ def test_the_example_of_both_faces_runs() -> None:
 
 def test_the_service_on_the_page_answers_as_the_page_says() -> None:
     page = PAGE.read_text("utf-8")
-    split = run("class Split", service=lambda target: target)["Split"]
+    split = run("class Split", service=lambda target=None, **options: target or (lambda it: it))["Split"]
     types = types_of(split.predict, where="Split")
     with pytest.raises(InvalidInput) as error:
         types.arguments_json(b'{"txt": "a", "most": "many"}')
