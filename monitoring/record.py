@@ -12,143 +12,29 @@ import asyncio
 import contextlib
 import gzip
 import json
-import os
-import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
-from inferloom.cli.consul_agent import DevAgent, start_dev_agent
-from inferloom.clients.aio import MeshClient
-from inferloom.mesh.errors import InferloomError
-from inferloom.mesh.listen import free_port
-from inferloom.mesh.process import Child, start
-from inferloom.mesh.registry.consul import ConsulRegistry
-from monitoring.series import scraped, up
+from monitoring.scene import EVERY, Scene
 
-HERE = Path(__file__).resolve().parent
-MODELS = HERE.parent / "tests" / "data" / "repository"
-EVERY = 5  # seconds between scrapes
 BEFORE, AFTER = 330, 150  # seconds
 CALLERS = 4
-PAUSE = 0.4  # seconds between a caller's requests
-SLOW_POLICY = {"objective": {"availability": 99.9, "latency": "500ms", "within": 99.0}}
-PRICE_POLICY = {"objective": {"availability": 99.0}}
-SPLIT = {
-    "arms": [
-        {"name": "old", "share": 0.7, "version": "1"},
-        {"name": "new", "share": 0.3, "model": "PriceNew"},
-        {"name": "shadow", "mirror": True, "sample": 1.0, "model": "PriceShadow"},
-    ]
-}
-
-
-@dataclass
-class Scene:
-    """One mesh while it runs."""
-
-    folder: Path
-    tritons: int
-    services: bool
-    consul: DevAgent | None = None
-    children: dict[str, Child] = field(default_factory=dict)
-    admins: dict[str, str] = field(default_factory=dict)
-    address: str = ""
-    seconds: float = 0.01  # that the model takes
-    failed: int = 0
-
-    @property
-    def bad(self) -> Path:
-        """There: the services are bad."""
-        return self.folder / "bad"
-
-    async def role(self, name: str, *words: str) -> None:
-        admin = f"127.0.0.1:{free_port('127.0.0.1')}"
-        ready = asyncio.Event()
-        command = [sys.executable, "-m", "inferloom.cli", *words, "--admin", admin]
-        environ = {**os.environ, "INCIDENT_BAD": str(self.bad), "INFERLOOM_STATE": str(self.folder / f"state-{name}")}
-        child = await start(
-            command,
-            env=environ,
-            name=name,
-            log_path=self.folder / f"{name}.log",
-            on_line=lambda line: ready.set() if line.startswith("ready ") else None,
-        )
-        self.children[name], self.admins[name] = child, admin
-        async with asyncio.timeout(120):
-            while not ready.is_set():
-                if child.returncode is not None:
-                    raise RuntimeError(child.why())
-                await asyncio.sleep(0.1)
-
-    async def begin(self) -> None:
-        self.consul = await start_dev_agent(log_path=self.folder / "consul.log")
-        registry = f"consul://{self.consul.address}"
-        for number in range(self.tritons):
-            repository = self.folder / f"models-{number}"
-            shutil.copytree(MODELS / "slow", repository / "slow", ignore=shutil.ignore_patterns("__pycache__"))
-            name = f"sidecar-{number}"
-            await self.role(
-                name, "sidecar", "--repository", str(repository), "--registry", registry, "--id", f"t{number}"
-            )
-        if self.services:
-            app = str(HERE / "incident_app.py")
-            await self.role("host", "host", app, "--registry", registry, "--id", "h0")
-        documents = ConsulRegistry.from_environment(self.consul.address)
-        await documents.start()
-        try:
-            if self.tritons:
-                await documents.documents.put("policy", "slow", SLOW_POLICY)
-            if self.services:
-                await documents.documents.put("split", "Price", SPLIT)
-                await documents.documents.put("policy", "Price", PRICE_POLICY)
-        finally:
-            await documents.close()
-        port = free_port("127.0.0.1")
-        self.address = f"127.0.0.1:{port}"
-        await self.role("router", "router", "--grpc", self.address, "--registry", registry)
-
-    async def end(self) -> None:
-        for child in reversed(self.children.values()):
-            await child.stop(20)
-        if self.consul is not None:
-            await self.consul.stop()
-
-    async def call(self, number: int) -> None:
-        """One caller, for ever."""
-        async with MeshClient(self.address, timeout=2.0) as mesh:
-            while True:
-                began = time.monotonic()
-                try:
-                    if self.tritons:
-                        await mesh.infer("slow", {"seconds": [[self.seconds]], "key": [[number]]})
-                    if self.services:
-                        await mesh.infer("Price", {"amount": float(number)})
-                except InferloomError:
-                    self.failed += 1
-                await asyncio.sleep(max(0.0, PAUSE - (time.monotonic() - began)))
-
-    async def scrape(self, session: aiohttp.ClientSession) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for name, admin in self.admins.items():
-            try:
-                async with session.get(f"http://{admin}/metrics", timeout=aiohttp.ClientTimeout(EVERY)) as answer:
-                    found |= {**scraped(await answer.text(), name, name.partition("-")[0]), up(name): 1.0}
-            except (aiohttp.ClientError, TimeoutError):
-                found[up(name)] = 0.0
-        return found
 
 
 async def kill_replica(scene: Scene) -> None:
     """A node that loses its power: sidecar and Triton are gone at once."""
     scene.children["sidecar-1"].signal(signal.SIGKILL)  # its Triton dies with it
+
+
+async def kill_last(scene: Scene) -> None:
+    """The same, and it was the only one."""
+    scene.children["sidecar-0"].signal(signal.SIGKILL)
 
 
 async def slow_model(scene: Scene) -> None:
@@ -169,19 +55,34 @@ async def nothing(scene: Scene) -> None:
 
 
 Cause = Callable[[Scene], Awaitable[None]]
-SCENES: dict[str, tuple[int, bool, Cause]] = {
-    "quiet_day": (2, True, nothing),
-    "killed_replica": (2, False, kill_replica),
-    "slow_model": (1, False, slow_model),
-    "consul_gone": (1, False, lose_consul),
-    "split_gone_bad": (0, True, spoil_split),
+
+
+class Plan(NamedTuple):
+    """What stands there, and what breaks."""
+
+    cause: Cause
+    tritons: int = 0
+    services: bool = False
+    gateway: bool = False
+
+
+SCENES = {
+    "quiet_day": Plan(nothing, 2, True),
+    "killed_replica": Plan(kill_replica, 2),
+    "slow_model": Plan(slow_model, 1),
+    "consul_gone": Plan(lose_consul, 1),
+    "split_gone_bad": Plan(spoil_split, services=True),
+    "gateway_quiet_day": Plan(nothing, 2, True, gateway=True),
+    "gateway_last_replica": Plan(kill_last, 1, gateway=True),
+    "gateway_slow_model": Plan(slow_model, 1, gateway=True),
+    "gateway_split_gone_bad": Plan(spoil_split, services=True, gateway=True),
 }
 
 
 async def record(name: str, folder: Path, before: int, after: int) -> tuple[int, list[dict[str, float]]]:
     """Run one; returns when its cause was, and its scrapes."""
-    tritons, services, cause = SCENES[name]
-    scene = Scene(folder, tritons, services)
+    plan = SCENES[name]
+    scene = Scene(folder, plan.tritons, plan.services, plan.gateway)
     scrapes: list[dict[str, float]] = []
     callers: list[asyncio.Task[Any]] = []
     try:
@@ -196,14 +97,14 @@ async def record(name: str, folder: Path, before: int, after: int) -> tuple[int,
                 scrapes.append(await scene.scrape(session))
                 if not broken and (len(scrapes) - 1) * EVERY >= before:
                     broken = True
-                    await cause(scene)
+                    await plan.cause(scene)
         print(f"{name}: {len(scrapes)} scrapes, {scene.failed} of the callers' requests failed", flush=True)
     finally:
         for task in callers:
             task.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
         await scene.end()
-    return (0 if cause is nothing else before), scrapes
+    return (0 if plan.cause is nothing else before), scrapes
 
 
 async def run(names: list[str], raw: Path, before: int, after: int) -> None:

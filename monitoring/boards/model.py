@@ -50,7 +50,11 @@ ROWS = [
                     (
                         f"sum by (replica, code) (rate(inferloom_attempt_duration_seconds_count{{{M}}}[1m]))",
                         "{{replica}} {{code}}",
-                    )
+                    ),
+                    (
+                        f"sum by (replica, result) (rate(inferloom_edge_attempts_total{{{M}}}[1m])) > 0",
+                        "{{replica}} edge: {{result}}",
+                    ),
                 ],
                 "reqps",
             ),

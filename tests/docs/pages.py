@@ -31,6 +31,7 @@ SECONDS = {
     "docs/json.md": 11,
     "docs/operations/security.md": 11,
     "docs/comparison.md": 10,
+    "docs/images.md": 8,
     "docs/reference/documents.md": 7,
 }
 USUAL = 6
@@ -39,10 +40,6 @@ USUAL = 6
 REFERENCE = frozenset(
     {
         "docs/comparison.md",
-        "docs/data-planes.md",
-        "docs/images.md",
-        "docs/kubernetes.md",
-        "docs/metrics.md",
         "docs/mistakes.md",
         "docs/performance.md",
         "docs/proven.md",

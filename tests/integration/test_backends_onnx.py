@@ -10,6 +10,8 @@ import pytest
 from tritonclient.grpc import InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
+from inferloom.cli.codegen.file_source import metadata_of
+from inferloom.cli.up.documents import ModelSpec, VersionSpec
 from tests.support.models import DATA, EXPECTED, ModelServer, model_server, rows, tensors
 
 
@@ -25,9 +27,20 @@ def server(triton: ModelServer) -> Iterator[ModelServer]:
     triton.clear()
 
 
+def by_file(name: str) -> tuple[list[str], list[str]]:
+    """The signature as `inferloom codegen --from` has it, before anything is loaded."""
+    told = metadata_of(ModelSpec(name, {"1": VersionSpec(DATA / f"{name}.onnx")}))
+    inputs, outputs = ([str(each).replace(" [", "[") for each in side] for side in (told.inputs, told.outputs))
+    return inputs, outputs
+
+
 def test_a_bare_onnx_file_answers_as_its_own_library_does(server: ModelServer) -> None:
     server.serve(DATA / "iris.onnx", "iris")
-    assert server.signature("iris") == (["X FP32[-1,4]"], ["label INT64[-1,1]", "probabilities FP32[-1,3]"])
+    assert (
+        server.signature("iris")
+        == by_file("iris")
+        == (["X FP32[-1,4]"], ["label INT64[-1,1]", "probabilities FP32[-1,3]"])
+    )
     answer = server.ask("iris", X=rows())
     assert answer["label"].ravel().tolist() == EXPECTED["logistic"]["label"]
     np.testing.assert_allclose(answer["probabilities"], EXPECTED["logistic"]["probabilities"], atol=1e-5)
@@ -49,19 +62,19 @@ def test_only_the_outputs_that_were_asked_for_are_computed_and_sent(server: Mode
 
 def test_a_model_without_a_batch_dimension_keeps_its_whole_shape(server: ModelServer) -> None:
     server.serve(DATA / "fixed.onnx", "fixed")
-    assert server.signature("fixed") == (["x FP32[1,3]"], ["y FP32[1,3]"])
+    assert server.signature("fixed") == by_file("fixed") == (["x FP32[1,3]"], ["y FP32[1,3]"])
     assert server.ask("fixed", x=np.ones((1, 3), np.float32))["y"].tolist() == [[2, 2, 2]]
 
 
 def test_a_free_first_dimension_that_is_not_shared_is_no_batch(server: ModelServer) -> None:
     server.serve(DATA / "detections.onnx", "detections")
-    assert server.signature("detections") == (["x FP32[-1,2]"], ["y INT64[-1,-1]"])
+    assert server.signature("detections") == by_file("detections") == (["x FP32[-1,2]"], ["y INT64[-1,-1]"])
     assert server.ask("detections", x=np.eye(2, dtype=np.float32))["y"].tolist() == [[0, 1], [0, 1]]
 
 
 def test_one_value_per_row_travels_as_a_column(server: ModelServer) -> None:
     server.serve(DATA / "vector.onnx", "vector")
-    assert server.signature("vector") == (["x FP32[-1,1]"], ["y FP32[-1,1]"])
+    assert server.signature("vector") == by_file("vector") == (["x FP32[-1,1]"], ["y FP32[-1,1]"])
     assert server.ask("vector", x=np.array([[1], [2]], np.float32))["y"].tolist() == [[2], [4]]
 
 

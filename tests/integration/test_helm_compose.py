@@ -16,13 +16,32 @@ ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OWN = [name for name, service in SERVICES.items() if service["image"].startswith("inferloom")]
-MADE = ("./build/",)  # by `inferloom build`
+MADE = ("./build",)  # by `inferloom build` and `inferloom export helm`
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_every_command_line_parses_with_the_command_itself(name: str) -> None:
+def test_every_command_line_parses_with_the_command_itself(name: str, tmp_path: Path) -> None:
     role, *flags = (["sidecar"] if "triton" in SERVICES[name]["image"] else []) + SERVICES[name]["command"]
-    get_group(app).commands[role].make_context(role, flags)
+    if role == "export":
+        role, *flags = flags
+        written = tmp_path / "values.yaml"
+        written.touch()
+        flags = [str(written) if flag.endswith("/values.yaml") else flag for flag in flags]
+        get_group(app).commands["export"].commands[role].make_context(role, flags)  # type: ignore[attr-defined]
+    else:
+        get_group(app).commands[role].make_context(role, flags)
+
+
+def test_the_composer_has_the_code_of_the_example_that_is_built() -> None:
+    """And the documents are those that `inferloom export helm` writes of the same folder, as the head of the file says."""
+    head = (ROOT / "docker-compose.yaml").read_text().partition("name:")[0]
+    assert "inferloom build examples/digits --out build" in head
+    assert "inferloom export helm examples/digits > build/values.yaml" in head
+    source = yaml.safe_load_all((ROOT / "examples" / "digits" / "mesh.yaml").read_text())
+    (app_document,) = [each for documents in source for each in documents if each["kind"] == "app"]
+    assert app_document["spec"]["source"] in SERVICES["composer"]["command"]
+    assert app_document["spec"]["source"] in SERVICES["documents"]["command"]
+    assert SERVICES["composer"]["volumes"] == ["./build/app:/srv/app:ro"]
 
 
 def test_the_image_is_of_this_version() -> None:

@@ -22,6 +22,10 @@ UNKNOWN = {
     "of a host": ({"hosts": {"a": {"source": "a.py", "cpu": 1}}}, "at '/hosts/a': additional properties 'cpu'"),
     "of a document": ({"documents": [{"kind": "split", "name": "a", "spec": {}, "x": 1}]}, "at '/documents/0'"),
     "of the Consul of its own": ({"consul-agent": {"enabled": True, "replicas": 3}}, "'replicas'"),
+    "of its resources": (
+        {"consul-agent": {"enabled": True, "resources": {"limits": {"cpus": 1}}}},
+        "'cpus'",
+    ),
     "of S3": (model(repository={"s3": {"url": "s3://bucket", "sha256": {"a": "0" * 64}, "path": "x"}}), "'path'"),
     "of a model": (model(gpu=2), "'gpu'"),
     "of a model's image": (model(image={"version": "25.10"}), "'version'"),

@@ -10,7 +10,7 @@ import yaml
 
 from monitoring.grafana import dashboards
 from monitoring.promtool import obtain_promtool
-from monitoring.replay import EXPECTED, replay
+from monitoring.replay import EXPECTED, replay, replay_made_up
 
 RULES = Path(__file__).parents[2] / "monitoring" / "rules"
 
@@ -42,6 +42,10 @@ def test_every_query_of_a_dashboard_is_one(promtool: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_incident_is_told_within_two_minutes_of_its_cause_and_nothing_else_is(name: str, promtool: Path) -> None:
     assert replay([name]) == ""
+
+
+def test_what_no_recording_shows_is_told_of_series_that_are_made_up(promtool: Path) -> None:
+    assert replay_made_up() == ""
 
 
 def test_an_alert_that_is_expected_and_does_not_fire_is_a_failure(

@@ -13,25 +13,36 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
 
+from inferloom.mesh.listen import Address
+from inferloom.mesh.xds.bootstrap import BootstrapSettings, bootstrap
+from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.resources import Resources
 from inferloom.mesh.xds.types import EDGE
 
 __all__ = ["as_json", "decoded_listener", "static_bootstrap"]
 
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_HERE = Address("127.0.0.1", 9)
+NOBODY = BootstrapSettings(node="static", admin=_HERE, control=(_HERE,), edge=EdgeSettings())
 
 
 def static_bootstrap(resources: Resources) -> dict[str, Any]:
     """The resources as JSON of envoy.config.bootstrap.v3.Bootstrap: endpoints and routes stand where they are referred to."""
-    listener = Listener.parse(resources.listeners[EDGE])
+    routes = as_json(RouteConfiguration.parse(resources.routes[EDGE]))
+    clusters = [as_json(_cluster(name, data, resources)) for name, data in resources.clusters.items()]
+    listeners = [_listener(data, routes) for data in resources.listeners.values()]
+    started = {"bootstrap_extensions": bootstrap(NOBODY)["bootstrap_extensions"]}
+    return {**started, "static_resources": {"clusters": clusters, "listeners": listeners}}
+
+
+def _listener(data: bytes, routes: dict[str, Any]) -> dict[str, Any]:
+    listener = Listener.parse(data)
     config = listener.filter_chains[0].filters[0].typed_config
     assert config is not None
     listener.filter_chains[0].filters[0].typed_config = None
     static = as_json(listener)
-    routes = as_json(RouteConfiguration.parse(resources.routes[EDGE]))
     static["filter_chains"][0]["filters"][0]["typed_config"] = {**_manager(config.value), "route_config": routes}
-    clusters = [as_json(_cluster(name, data, resources)) for name, data in resources.clusters.items()]
-    return {"static_resources": {"clusters": clusters, "listeners": [static]}}
+    return static
 
 
 @lru_cache(maxsize=16)

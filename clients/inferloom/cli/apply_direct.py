@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from inferloom.cli.documents.checking import check_pipelines
 from inferloom.cli.documents.kinds import settled
 from inferloom.cli.registry import open_registry
@@ -37,7 +39,7 @@ async def apply_directly(path: Path, registry: str, sources: frozenset[Path], wa
     """Write a file's documents once its pipelines can run: all of them, or none. What is there already is left as it is.
 
     Args:
-        path: JSON, a list of {kind, name, spec} as they are stored.
+        path: JSON, a list of {kind, name, spec} as they are stored; or the YAML that `inferloom export helm` prints.
         sources: Python files with the functions that the pipelines name.
         wait: seconds for what they name.
 
@@ -71,9 +73,12 @@ async def apply_directly(path: Path, registry: str, sources: frozenset[Path], wa
 def read_documents(path: Path) -> dict[DocumentKey, Spec]:
     """Raises ConfigError: it cannot be read, or an entry is no document."""
     try:
-        entries = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        text = path.read_text()
+        entries = yaml.safe_load(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {error}") from None
+    if isinstance(entries, dict) and "documents" in entries:  # values of the chart
+        entries = entries["documents"]
     if not isinstance(entries, list):
         raise ConfigError(f"{path}: must be a list of documents, each with kind, name and spec")
     found: dict[DocumentKey, Spec] = {}

@@ -1,6 +1,6 @@
 """`inferloom build DIR`: a folder from which `docker build` makes the image of a mesh's own code and models.
 
-Dockerfile          FROM the mesh's image; the dependencies, the code, the models
+Dockerfile          on top of the mesh's image; the dependencies, the code, the models
 app/                the folder, less its model files and what no image needs; /srv/app in the image
 models/             a Triton model repository; /srv/models
 requirements.lock   the dependencies of the code, each with its version; empty where there are none
@@ -28,24 +28,34 @@ __all__ = ["APP", "BASE", "MODELS", "Built", "build", "by_model", "digests", "in
 
 APP, MODELS, LOCK, REVISION = "app", "models", "requirements.lock", "REVISION"
 BASE = f"inferloom:{__version__}"  # the mesh's image
+PYTHON = "python:3.11-slim-bookworm"  # the same Python and C library as the mesh's image has, and pip
 LOCKS = (LOCK, "requirements.txt")  # the first that is there
 UNLOCKED = ("pyproject.toml", "uv.lock", "poetry.lock", "Pipfile.lock")
 NOISE = ("__pycache__", "node_modules", "venv", "build", "dist")
 _PINNED = re.compile(r"^[A-Za-z0-9._-]+(\[[A-Za-z0-9._,-]+\])?\s*(==\s*[^\s;*]+(?=[\s;]|$)|@\s*\S+)")
 
+# The base has no pip, so the lock is installed by a stage of its own, into a folder that comes before the mesh's packages.
 DOCKERFILE = """\
 # Made by `inferloom build`; make it anew rather than edit it.
 ARG BASE={base}
+ARG PYTHON={python}
+
+# hadolint ignore=DL3006
+FROM ${{PYTHON}} AS locked
+WORKDIR /srv/packages
+COPY requirements.lock /srv/
+RUN python -m pip install --no-cache-dir --disable-pip-version-check --target /srv/packages -r /srv/requirements.lock
+
 # hadolint ignore=DL3006
 FROM ${{BASE}}
-USER 0:0
-WORKDIR /srv/app
 COPY requirements.lock /srv/
-RUN ["/usr/local/bin/python", "-m", "pip", "--python", "/opt/inferloom/bin/python", "install", "--no-cache-dir", \
-"--disable-pip-version-check", "-r", "/srv/requirements.lock"]
+COPY --from=locked /srv/packages/ /srv/packages/
 COPY app/ /srv/app/
 COPY models/ /srv/models/
-USER 1000:1000
+ENV PYTHONPATH=/srv/packages
+WORKDIR /srv/app
+# A lock with packages that the mesh cannot use fails here.
+RUN ["python", "-c", "import inferloom.cli.host"]
 ARG REVISION=unknown
 ENV INFERLOOM_REVISION=${{REVISION}}
 LABEL org.opencontainers.image.revision=${{REVISION}}
@@ -93,7 +103,7 @@ async def build(source: Path, out: Path) -> Built:
         for number, version in spec.versions.items():
             _place(out / MODELS, spec, number, version)
     (out / LOCK).write_text(lock)
-    (out / "Dockerfile").write_text(DOCKERFILE.format(base=BASE))
+    (out / "Dockerfile").write_text(DOCKERFILE.format(base=BASE, python=PYTHON))
     revision = _revision(out)
     (out / REVISION).write_text(f"{revision}\n")
     return Built(out, revision, wanted, folder)

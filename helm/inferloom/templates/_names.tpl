@@ -14,6 +14,19 @@
 {{- printf "%s-%s-%s" (include "inferloom.fullname" .root) .component (include "inferloom.slug" .name) -}}
 {{- end }}
 
+{{/* The pods of a Deployment, as a regular expression for PromQL. They are named NAME-HASH-RANDOM, the hash of up to ten
+     characters and the last part of five, before which Kubernetes keeps 58 characters. Takes the Deployment's name. */}}
+{{- define "inferloom.podsOf" -}}
+{{- $room := sub 57 (len .) | int }}
+{{- if ge $room 11 -}}
+{{ . }}-[a-z0-9]+-[a-z0-9]{5}
+{{- else if ge $room 0 -}}
+{{ . }}-[a-z0-9]{ {{- min $room 6 -}} ,}-?[a-z0-9]{5}
+{{- else -}}
+{{ trunc 58 . }}[a-z0-9]{5}
+{{- end -}}
+{{- end }}
+
 {{/* What tells one component's pods from all others. Takes root, component and, for models and hosts, name. */}}
 {{- define "inferloom.selectorLabels" -}}
 app.kubernetes.io/name: inferloom

@@ -13,12 +13,15 @@
 - name: fetch
   image: {{ . | quote }}
   imagePullPolicy: {{ $.root.Values.image.pullPolicy }}
-  command: [cp, -R]
-  args:
-    {{- range $.model.load | default (list $.name) }}
-    - /srv/models/{{ ternary "." . (eq . "*") }}
-    {{- end }}
-    - /models/
+  # The image has Python and no shell. /models itself belongs to root, so what is below it is copied one by one.
+  command:
+    - python
+    - -c
+    - |
+      import os, shutil, sys
+      for name in os.listdir("/srv/models") if sys.argv[1:] == ["*"] else sys.argv[1:]:
+          shutil.copytree(f"/srv/models/{name}", f"/models/{name}", dirs_exist_ok=True)
+  args: {{ $.model.load | default (list $.name) | toJson }}
   resources:
     requests: {cpu: 100m, memory: 64Mi}
     limits: {memory: 512Mi}

@@ -24,7 +24,8 @@ def test_what_it_takes_is_the_median_of_ratios_within_a_turn() -> None:
 def test_metrics_are_held_against_a_router_that_counts_nothing() -> None:
     found = report(router=[975], uncounted=[1000])
     (target,) = found.targets()
-    assert (target.value, target.bound, target.met) == (pytest.approx(2.5), 3.0, True)
+    assert target.value == pytest.approx(2.5)
+    assert (target.bound, target.met) == (3.0, True)
 
 
 def test_what_was_not_measured_has_no_figure_and_no_target() -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,11 @@ async def test_what_is_applied_is_stored_once(world: World, capsys: pytest.Captu
 POLICY = """
 kind: policy
 name: Shuot
-spec: {timeout: 2s, retry: {jitter: 0.5}}
+spec:
+  timeout: 2s
+  retry:
+    attempts: 2
+    jitter: 0.5
 """
 
 
@@ -116,14 +121,15 @@ async def test_a_policy_is_stored_as_written_and_what_the_gateway_does_not_keep_
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = world.write(POLICY)
+    world.state = replace(world.state, control="127.0.0.1:2")
     assert await apply.check(file, **HERE)
     said = capsys.readouterr()
     assert said.out.splitlines() == [f"{file}: 1 policy, nothing wrong"]
     assert said.err.splitlines() == [
-        f"inferloom: {file}:4: policy 'Shuot': nothing of that name is served now; did you mean 'Shout'?",
-        f"inferloom: {file}:4: policy 'Shuot': with gateway: envoy, retry.jitter has no effect: waits are all random",
+        f"inferloom: {file}:5: policy 'Shuot': nothing of that name is served now; did you mean 'Shout'?",
+        f"inferloom: {file}:8: policy 'Shuot': with gateway: envoy, retry.jitter has no effect: waits are all random",
     ]
-    file.write_text(POLICY.replace("Shuot", "Shout").replace(", retry: {jitter: 0.5}", ""))
+    file.write_text(POLICY.replace("Shuot", "Shout").partition("  retry:")[0])
     assert await apply.apply(file, **HERE)
     assert await apply.apply(file, **HERE)
     said = capsys.readouterr()
@@ -137,6 +143,25 @@ async def test_a_policy_is_stored_as_written_and_what_the_gateway_does_not_keep_
     assert await world.spec("Shout", "policy") == {"timeout": "2s"}
     await change.delete("policies", "Shout", **HERE)
     assert await world.spec("Shout", "policy") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "warned"),
+    [
+        (MeshState("127.0.0.1:1", 1, "token", control="127.0.0.1:2"), True),
+        (MeshState("127.0.0.1:1", 1, "token"), False),
+        (MeshState("mesh.example:80", 0, None), True),
+    ],
+    ids=["it has Envoy", "it has none", "nobody here knows"],
+)
+async def test_what_envoy_does_not_keep_to_is_not_said_of_a_mesh_without_it(
+    world: World, capsys: pytest.CaptureFixture[str], state: MeshState, warned: bool
+) -> None:
+    world.state = state
+    file = world.write(POLICY.replace("Shuot", "Shout"))
+    assert await apply.check(file, **HERE)
+    assert await apply.apply(file, **HERE)
+    assert ("with gateway: envoy" in capsys.readouterr().err) is warned
 
 
 async def test_a_pipeline_that_fails_its_check_changes_nothing_not_even_beside_it(

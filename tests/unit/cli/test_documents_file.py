@@ -72,6 +72,17 @@ async def test_nodes_that_are_a_mapping_have_their_places_too(tmp_path: Path) ->
     assert found.place(("pipeline", "loud"), "shout").endswith("mesh.yaml:6")
 
 
+async def test_a_field_has_the_line_of_its_key_or_of_what_it_would_be_in(tmp_path: Path) -> None:
+    found = await from_text(
+        tmp_path,
+        "kind: policy\nname: Shout\nspec:\n  timeout: 1s\n  retry:\n    budget: {ratio: 0.1,\n      floor: 3}\n",
+    )
+    lines = {"timeout": 4, "retry": 5, "retry.budget.ratio": 6, "retry.budget.floor": 7, "retry.jitter": 5, "health": 4}
+    for path, line in lines.items():
+        assert found.field(("policy", "Shout"), path).endswith(f"mesh.yaml:{line}")
+    assert found.field(("policy", "other"), "timeout") == str(tmp_path / "mesh.yaml")
+
+
 async def test_a_file_may_hold_splits_alone(tmp_path: Path) -> None:
     found = await from_text(tmp_path, SPLIT)
     assert [arm["name"] for arm in found.documents["split", "Shout"]["arms"]] == ["1", "2"]

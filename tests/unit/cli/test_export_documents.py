@@ -30,6 +30,11 @@ def test_documents_are_read_by_kind_and_name(tmp_path: Path) -> None:
     assert read_documents(tmp_path / "documents.json") == {("split", "iris"): SPLIT["spec"]}
 
 
+def test_the_charts_values_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(f"# as exported\nmodels: {{}}\ndocuments: [{json.dumps(SPLIT)}]\n")
+    assert read_documents(tmp_path / "values.yaml") == {("split", "iris"): SPLIT["spec"]}
+
+
 @pytest.mark.parametrize(("content", "says"), WRONG.values(), ids=WRONG.keys())
 def test_what_is_no_document_is_refused_with_its_place(tmp_path: Path, content: Any, says: str) -> None:
     file = tmp_path / "documents.json"

@@ -61,7 +61,7 @@ def test_the_rates_are_what_came_between_two_looks() -> None:
 def test_why_a_replica_takes_no_requests_is_told_once() -> None:
     text = shown(look(1, 1.0))
     assert row(text, "b")[2] == "open (5 failures in a row, 2 s left)"
-    assert row(text, "c")[2] == "starting: its weights are missing"
+    assert row(text, "c")[2] == "failed: its weights are missing"
 
 
 def test_without_an_earlier_look_there_are_no_rates() -> None:

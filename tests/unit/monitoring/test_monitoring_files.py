@@ -12,6 +12,7 @@ import yaml
 from monitoring.families import families
 from monitoring.grafana import FOLDER, dashboards, text_of
 from monitoring.keep import names_in
+from monitoring.made_up import CASES
 from monitoring.page import page
 from monitoring.replay import EXPECTED
 from monitoring.series import notation, read
@@ -81,6 +82,12 @@ def test_there_is_a_recording_of_each_incident_with_five_minutes_before_it_and_t
         lengths = {_length(values) for values in recording.series.values()}
         assert len(lengths) == 1, name
         assert (lengths.pop() - 1) * recording.every >= recording.cause + 120
+
+
+def test_every_alert_has_been_seen_to_fire_in_a_recording_or_by_a_case_that_is_made_up() -> None:
+    recorded = {alert["alertname"] for alerts in EXPECTED.values() for alert in alerts}
+    made_up = {alert["alertname"] for case in CASES.values() for alert in case.expected}
+    assert recorded | made_up == {rule["alert"] for rule in rules() if "alert" in rule}
 
 
 def test_the_notation_of_values() -> None:

@@ -37,6 +37,7 @@ FIELDS = {
     "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
     "code": "%RESPONSE_CODE%",
     "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",
+    "why": "%RESP(GRPC-MESSAGE)%%TRAILER(GRPC-MESSAGE)%",  # in one of them, percent-encoded as it was sent
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
@@ -57,7 +58,7 @@ def access_log(which: str) -> list[AccessLog]:
     """
     if which == "off":
         return []
-    config = StdoutAccessLog(log_format=SubstitutionFormatString(json_format=struct(FIELDS)))
+    config = StdoutAccessLog(log_format=SubstitutionFormatString(json_format=struct(FIELDS), omit_empty_values=True))
     rule = _failures() if which == "failures" else None
     return [AccessLog(name="envoy.access_loggers.stdout", filter=rule, typed_config=packed(config))]
 

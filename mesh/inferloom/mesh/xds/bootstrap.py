@@ -17,7 +17,7 @@ from typing import Any
 
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address
-from inferloom.mesh.xds.edge_settings import EdgeSettings
+from inferloom.mesh.xds.edge_settings import ADMIN_KEY, EdgeSettings
 
 __all__ = ["CONTROL", "BootstrapSettings", "bootstrap"]
 
@@ -25,8 +25,10 @@ CONTROL = "control"  # the cluster of the control planes; no route ever names it
 CLUSTER = "inferloom-edge"
 MIB = 1024 * 1024
 RECONNECT, LONGEST = "0.1s", "1s"  # waits before a lost control plane is tried again
+MERGED = "2s"  # between two merges of what the threads have counted in histograms; the control plane reads them
 TRACKED = 20  # streams that hold over 2^20 bytes count when memory runs out
 CONNECTION = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+INTERNAL_LISTENER = "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
 MONITORS = "type.googleapis.com/envoy.extensions.resource_monitors"
 TRIGGERS = (
     ("envoy.overload_actions.shrink_heap", {"threshold": {"value": 0.90}}),
@@ -67,7 +69,7 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
         "node": {
             "id": settings.node,
             "cluster": CLUSTER,
-            "metadata": settings.edge.node(),
+            "metadata": {**settings.edge.node(), ADMIN_KEY: str(settings.admin)},  # the control plane tells its metrics
             "locality": {"region": region, "zone": zone},
         },
         "admin": {"address": _socket(settings.admin), "ignore_global_conn_limit": True},
@@ -91,7 +93,12 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
             "lds_config": {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"},
         },
         "static_resources": {"clusters": [_control(settings.control)]},
+        # Not used before the control plane sends a second listener (traced_listener.py); Envoy takes it at its start alone.
+        "bootstrap_extensions": [
+            {"name": "envoy.bootstrap.internal_listener", "typed_config": {"@type": INTERNAL_LISTENER}}
+        ],
         "overload_manager": _overload(settings),
+        "stats_flush_interval": MERGED,
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
     }
 

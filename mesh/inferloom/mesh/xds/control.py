@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import grpc
@@ -15,6 +16,10 @@ from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.router.mesh_service import MeshService
 from inferloom.mesh.router.methods import Collector, MethodTable
+from inferloom.mesh.router.objective_metrics import objectives
+from inferloom.mesh.xds.discovery import Node
+from inferloom.mesh.xds.edge_metrics import edge_metrics
+from inferloom.mesh.xds.edge_reader import EdgeReader
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.feed import Feed
 from inferloom.mesh.xds.metrics import collect
@@ -62,6 +67,8 @@ class ControlPlane:
         self._mesh = MeshService(registry, clock, None, settings.write_token)
         self._status = ControlService(self.discovery, registry, clock)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._reader = EdgeReader(self._nodes, self._slow_after, clock)
+        self._reading: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(options=OPTIONS)
 
     async def start(self) -> Address:
@@ -85,16 +92,28 @@ class ControlPlane:
         except RuntimeError as error:
             raise ConfigError(f"--grpc: cannot listen on {address}: {error}") from None
         await self._server.start()
+        self._reading = asyncio.create_task(self._reader.run(), name="read the figures of edges")
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         return self.address
 
     def collect(self) -> Iterable[Metric]:
-        """Its metrics."""
-        return collect(self.discovery)
+        """Its metrics, and those of the edges that are connected."""
+        yield from collect(self.discovery)
+        yield from edge_metrics(self._reader.edges, self._feed.registry.catalog)
 
     async def close(self) -> None:
         """Edges and subscribers go on with what they have, and turn to another control plane."""
         await self._health.enter_graceful_shutdown()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
         await self._mesh.close()
         await self._server.stop(None)
         await self._feed.close()
+
+    def _nodes(self) -> Iterable[Node]:
+        return [stream.session.node for stream in self.discovery.streams]
+
+    def _slow_after(self) -> Mapping[str, float]:
+        known = objectives(self._feed.policies.written)
+        return {name: each.latency for name, each in known.items() if each.latency is not None}

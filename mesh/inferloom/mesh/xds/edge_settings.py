@@ -12,9 +12,10 @@ from typing import Any
 from inferloom.mesh.errors import ConfigError
 from inferloom.mesh.listen import Address, parse_address
 
-__all__ = ["ACCESS_LOGS", "NODE_KEY", "EdgeSettings"]
+__all__ = ["ACCESS_LOGS", "ADMIN_KEY", "NODE_KEY", "EdgeSettings"]
 
 NODE_KEY = "inferloom"  # of the node's metadata
+ADMIN_KEY = "inferloom_admin"  # beside it: host:port of Envoy's admin face
 ACCESS_LOGS = ("failures", "all", "off")
 MIB = 1 << 20
 

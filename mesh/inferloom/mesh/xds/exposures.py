@@ -17,25 +17,16 @@ import structlog
 from inferloom.mesh.latest import Latest
 from inferloom.mesh.router.splitting import Splitting
 from inferloom.mesh.splits.exposure import Exposure
+from inferloom.mesh.xds.outcome import outcome
 
-__all__ = ["KEY", "NAMESPACE", "PATH", "STATUS", "EdgeExposures", "exposures"]
+__all__ = ["ASKED", "KEY", "NAMESPACE", "PATH", "STATUS", "EdgeExposures", "exposures"]
 
 log = structlog.get_logger(__name__)
 
 NAMESPACE, KEY = "inferloom.split", "turn"  # of the dynamic metadata
+ASKED = "model"  # beside it: the model whose split it is, where the arm leads to another one
 STATUS = "grpc-status"
 PATH = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
-_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
-_OF_HTTP = {  # as Triton and hosts answer over REST, and Envoy for them
-    400: "INVALID_ARGUMENT",
-    404: "NOT_FOUND",
-    408: "DEADLINE_EXCEEDED",
-    413: "RESOURCE_EXHAUSTED",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
 
 
 class EdgeExposures:
@@ -101,14 +92,8 @@ def exposures(batch: bytes) -> Iterator[Exposure]:
 def _code(entry: Any) -> str:
     """The name of the status the caller got; CANCELLED where it went away before."""
     response, flags = entry.response, entry.common.response_flags
-    status = _status(response.trailers) or _status(response.headers)
-    if status:
-        return _CODES.get(int(status), "UNKNOWN") if status.isdecimal() else "UNKNOWN"
-    if flags.downstream_connection_termination or flags.downstream_remote_reset or not response.code.value:
-        return "CANCELLED"
-    if response.code.value < 400:
-        return "OK"
-    return _OF_HTTP.get(response.code.value, "INTERNAL")
+    gone = flags.downstream_connection_termination or flags.downstream_remote_reset
+    return outcome(_status(response.trailers) or _status(response.headers), response.code.value, gone=gone)
 
 
 def _status(headers: Sequence[Any]) -> str:

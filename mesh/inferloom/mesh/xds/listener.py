@@ -1,4 +1,4 @@
-"""The edge's one listener, for gRPC and HTTP, with its hardening."""
+"""The edge's listener, for gRPC and HTTP, with its hardening."""
 
 from __future__ import annotations
 
@@ -33,19 +33,35 @@ from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.http_filters import http_filters
 from inferloom.mesh.xds.local_replies import local_replies
 from inferloom.mesh.xds.messages import ADS, OFF, duration, extension, overwritten, packed, socket
-from inferloom.mesh.xds.tracing import traced
-from inferloom.mesh.xds.types import EDGE, MODEL_HEADER, ROUTING_HEADERS, UNROUTED
+from inferloom.mesh.xds.request_stats import request_stats
+from inferloom.mesh.xds.traced_listener import behind, in_front, traced_listener
+from inferloom.mesh.xds.tracing import picks, traced
+from inferloom.mesh.xds.types import EDGE, MODEL_HEADER, ROUTING_HEADERS, TRACED, UNDECIDED, UNROUTED
 
-__all__ = ["listener"]
+__all__ = ["listeners"]
 
 MANAGER = "envoy.filters.network.http_connection_manager"
 DRAIN = 5.0  # seconds between telling HTTP/2 callers to go and closing
 RESOLVED = {"localhost": "127.0.0.1"}  # a listener takes addresses only
 
 
-def listener(settings: EdgeSettings) -> Listener:
-    """The listener of an edge; its routes come over ADS by the name "edge"."""
-    chain = FilterChain(filters=[Filter(name=MANAGER, typed_config=packed(traced(_manager(settings), settings)))])
+def listeners(settings: EdgeSettings) -> dict[str, Listener]:
+    """The listeners of an edge by name: the one that callers reach, and behind it one for the requests that are traced,
+    where these are picked. Their routes come over ADS by the name "edge"."""
+    if not picks(settings):
+        return {EDGE: _open(_chain(traced(_manager(settings), settings)), settings)}
+    second = _chain(behind(_manager(settings), settings))
+    return {
+        EDGE: _open(_chain(in_front(_manager(settings, UNDECIDED))), settings),
+        TRACED: traced_listener(second),
+    }
+
+
+def _chain(manager: HttpConnectionManager) -> FilterChain:
+    return FilterChain(filters=[Filter(name=MANAGER, typed_config=packed(manager))])
+
+
+def _open(chain: FilterChain, settings: EdgeSettings) -> Listener:
     if settings.tls_cert:
         chain.transport_socket = TransportSocket(
             name="envoy.transport_sockets.tls", typed_config=packed(_tls(settings))
@@ -59,15 +75,18 @@ def listener(settings: EdgeSettings) -> Listener:
     )
 
 
-def _manager(settings: EdgeSettings) -> HttpConnectionManager:
+def _manager(settings: EdgeSettings, model: str = UNROUTED) -> HttpConnectionManager:
+    """`model`: what is said of a request's model before anything has looked at it."""
     return HttpConnectionManager(
         stat_prefix=EDGE,
         server_name="inferloom",
         rds=Rds(config_source=ADS, route_config_name=EDGE),
         http_filters=http_filters(settings),
-        early_header_mutation_extensions=[extension("envoy.http.early_header_mutation.header_mutation", _unrouted())],
+        early_header_mutation_extensions=[
+            extension("envoy.http.early_header_mutation.header_mutation", _unrouted(model))
+        ],
         local_reply_config=local_replies(),
-        access_log=[*access_log(settings.access_log), split_log(settings.tokens)],
+        access_log=[*access_log(settings.access_log), split_log(settings.tokens), request_stats()],
         use_remote_address=True,  # what callers say in x-forwarded-for is not believed, nor are x-envoy- headers
         # A request's id is the caller's: exposures of splits are told by it, and one that was made up here joins nothing.
         generate_request_id=False,
@@ -96,13 +115,13 @@ def _manager(settings: EdgeSettings) -> HttpConnectionManager:
     )
 
 
-def _unrouted() -> HeaderMutation:
+def _unrouted(model: str) -> HeaderMutation:
     """Before anything is matched: what a caller sends as a routing header does not count.
 
     The model's must be there: without it no virtual host is found, and without a route a body over 1 MiB is refused.
     """
     others = [Mutation(remove=name) for name in ROUTING_HEADERS if name != MODEL_HEADER]
-    return HeaderMutation(mutations=[Mutation(append=overwritten(MODEL_HEADER, UNROUTED)), *others])
+    return HeaderMutation(mutations=[Mutation(append=overwritten(MODEL_HEADER, model)), *others])
 
 
 def _tls(settings: EdgeSettings) -> DownstreamTlsContext:

@@ -28,7 +28,7 @@ from inferloom.mesh.oip_rest import REST, refusal
 from inferloom.mesh.router.security import OPEN
 from inferloom.mesh.wire import MOST_FIELDS
 from inferloom.mesh.xds.edge_settings import EdgeSettings
-from inferloom.mesh.xds.exposures import KEY, NAMESPACE
+from inferloom.mesh.xds.exposures import ASKED, KEY, NAMESPACE
 from inferloom.mesh.xds.types import ARM_HEADER, FACE_HEADER, MODEL_HEADER, VERSION_HEADER
 
 __all__ = ["literal", "patterns", "source"]
@@ -77,6 +77,7 @@ def _settings(settings: EdgeSettings) -> dict[str, Value]:
         "arm": ARM_HEADER,
         "exposed": NAMESPACE,
         "turn": KEY,
+        "asked": ASKED,
         "most": settings.max_message,
         "large": LARGE,
         "loopback": settings.listen.loopback,

@@ -16,12 +16,14 @@ from inferloom.mesh.split import Split
 from inferloom.mesh.xds.clusters import fixed_cluster
 from inferloom.mesh.xds.default_routes import EVERYTHING, default_host
 from inferloom.mesh.xds.edge_settings import EdgeSettings
-from inferloom.mesh.xds.listener import listener
+from inferloom.mesh.xds.listener import listeners
 from inferloom.mesh.xds.model_resources import ModelResources, compile_model
 from inferloom.mesh.xds.route_hosts import join
 from inferloom.mesh.xds.route_table import route_table
-from inferloom.mesh.xds.tracing import collectors
-from inferloom.mesh.xds.types import EDGE, MESH_HTTP, MESH_ROUTER, UNROUTED
+from inferloom.mesh.xds.traced_listener import traced_cluster
+from inferloom.mesh.xds.traced_routes import picking_host
+from inferloom.mesh.xds.tracing import collectors, picks
+from inferloom.mesh.xds.types import EDGE, MESH_HTTP, MESH_ROUTER, TRACED, UNDECIDED, UNROUTED
 
 __all__ = ["Compiler", "Resources"]
 
@@ -34,7 +36,7 @@ class Resources:
 
     clusters: Mapping[str, bytes]  # envoy.config.cluster.v3.Cluster
     endpoints: Mapping[str, bytes]  # ...ClusterLoadAssignment
-    listeners: Mapping[str, bytes]  # ...Listener: one, "edge"
+    listeners: Mapping[str, bytes]  # ...Listener: "edge", and "traced" where there is a second
     routes: Mapping[str, bytes]  # ...RouteConfiguration: one, "edge"
     hosts: Mapping[str, bytes] = field(default_factory=dict)  # model -> its VirtualHost as compiled now, skipped or not
 
@@ -66,14 +68,18 @@ class Compiler:
         self.encoded = 0
         self._body_limit = settings.max_message + HEADROOM
         self._kept: dict[str, _Kept] = {}
-        self._listener = bytes(listener(settings))
+        self._listeners = {name: bytes(each) for name, each in listeners(settings).items()}
         self._fixed = {
             MESH_ROUTER: bytes(fixed_cluster(MESH_ROUTER, settings.router, rest=False)),
             MESH_HTTP: bytes(fixed_cluster(MESH_HTTP, settings.http, rest=True)),
             **{name: bytes(cluster) for name, cluster in collectors(settings).items()},
         }
         self._table = bytes(route_table())
-        self._everything = bytes(default_host(self._body_limit))
+        everything = default_host(self._body_limit)
+        self._hosts = {EVERYTHING: bytes(everything)}
+        if picks(settings):
+            self._fixed[TRACED] = bytes(traced_cluster())
+            self._hosts[UNDECIDED] = bytes(picking_host(everything, settings))
         self._routes = b""
 
     def compile(
@@ -105,7 +111,7 @@ class Compiler:
             endpoints.update(entry.resources.endpoints)
             hosts[name] = entry.resources.host
         self._kept = kept
-        return Resources(clusters, endpoints, {EDGE: self._listener}, {EDGE: self._joined(hosts, skip)}, hosts)
+        return Resources(clusters, endpoints, self._listeners, {EDGE: self._joined(hosts, skip)}, hosts)
 
     def _entry(self, catalog: Catalog, model: Model, policy: TrafficPolicy, split: Split | None) -> _Kept:
         names = [arm.model for arm in split.arms if arm.model] if split is not None else []
@@ -124,7 +130,7 @@ class Compiler:
     def _joined(self, hosts: Mapping[str, bytes], skip: Mapping[str, bytes | None]) -> bytes:
         """The RouteConfiguration; the object it was before where nothing has changed."""
         present = {name: host for name in hosts if (host := skip.get(name, hosts[name])) is not None}
-        joined = join(self._table, {**present, EVERYTHING: self._everything})
+        joined = join(self._table, {**present, **self._hosts})
         if joined != self._routes:
             self._routes = joined
         return self._routes

@@ -33,14 +33,14 @@ from inferloom.mesh.xds.messages import OFF, duration, header_is
 from inferloom.mesh.xds.retries import again, unbegun
 from inferloom.mesh.xds.route_metadata import of_host, of_route
 from inferloom.mesh.xds.serving import Serving
-from inferloom.mesh.xds.types import MODEL_HEADER, VERSION_HEADER, model_cluster, rest_cluster
+from inferloom.mesh.xds.types import MODEL_HEADER, STREAM, VERSION_HEADER, model_cluster, rest_cluster
 
 __all__ = ["virtual_host"]
 
 # Numbers of fields.
 HOST_NAME, HOST_DOMAINS, HOST_ROUTES = 1, 2, 3  # of VirtualHost
 HOST_METADATA = 24
-MATCH, ACTION, METADATA = 1, 2, 4  # of Route
+MATCH, ACTION, METADATA, ROUTE_NAME = 1, 2, 4, 14  # of Route
 CLUSTER = 1  # of RouteAction
 UNVERSIONED = HeaderMatcher(name=VERSION_HEADER, present_match=False)
 CALL_STREAM = f"/{TYPED}/CallStream"
@@ -94,7 +94,8 @@ def virtual_host(
             match = field(MATCH, bytes(form.match(headers)))
             action = field(ACTION, field(CLUSTER, cluster.encode()) + _rules(form, policy))
             own = said if wanted == [UNVERSIONED] else b""
-            parts.append(field(HOST_ROUTES, match + action + _around(body_limit) + own))
+            named = field(ROUTE_NAME, STREAM.encode()) if form.stream else b""
+            parts.append(field(HOST_ROUTES, match + action + _around(body_limit) + named + own))
     return b"".join((*parts, _default(body_limit), _said(HOST_METADATA, of_host(spec))))
 
 

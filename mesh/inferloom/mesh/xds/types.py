@@ -13,11 +13,17 @@ __all__ = [
     "LUA",
     "MESH_HTTP",
     "MESH_ROUTER",
+    "MODEL_CLUSTERS",
     "MODEL_HEADER",
+    "REST_CLUSTERS",
     "ROUTE",
     "ROUTING_HEADERS",
+    "STREAM",
     "STREAM_NAMES",
+    "TRACED",
+    "TRACED_MODEL",
     "TRANSCODER",
+    "UNDECIDED",
     "UNROUTED",
     "VERSION_HEADER",
     "model_cluster",
@@ -33,13 +39,18 @@ ROUTE = PREFIX + "envoy.config.route.v3.RouteConfiguration"
 EDGE = "edge"  # the listener and its route configuration
 MESH_ROUTER = "mesh-router"  # clusters: the router process, gRPC ...
 MESH_HTTP = "mesh-http"  # ... and HTTP
+TRACED = "traced"  # the listener of requests that are traced, and the cluster that leads there
+MODEL_CLUSTERS, REST_CLUSTERS = "model", "rest"  # what the names of all others begin with, before a "/"
 
 MODEL_HEADER = "x-inferloom-model"
 VERSION_HEADER = "x-inferloom-version"
 FACE_HEADER = "x-inferloom-face"
 ARM_HEADER = "x-inferloom-arm"
 ROUTING_HEADERS = (MODEL_HEADER, VERSION_HEADER, FACE_HEADER, ARM_HEADER)
+STREAM = "stream"  # name of a model's routes for streams; the others have none
 UNROUTED = "-"  # the model until the Lua filter has looked at the request; the others are absent
+UNDECIDED = "?"  # ... and while it is open whether it is traced, where that is picked; no model is called so
+TRACED_MODEL = "+"  # ... and once it has gone to be traced
 
 LUA = "envoy.filters.http.lua"  # the filter, and the key of routes' metadata that it reads
 INFER = "infer"  # the filter's source for the route of ModelInfer
@@ -49,9 +60,9 @@ TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 
 def model_cluster(model: str, version: str = "") -> str:
     """Replicas of a model over gRPC; with a version those that serve it."""
-    return f"model/{model}@{version}" if version else f"model/{model}"
+    return f"{MODEL_CLUSTERS}/{model}@{version}" if version else f"{MODEL_CLUSTERS}/{model}"
 
 
 def rest_cluster(model: str, version: str = "") -> str:
     """The same replicas over their REST port."""
-    return f"rest/{model}@{version}" if version else f"rest/{model}"
+    return f"{REST_CLUSTERS}/{model}@{version}" if version else f"{REST_CLUSTERS}/{model}"

@@ -56,6 +56,11 @@ def test_memory_runs_out_in_steps_that_end_below_the_bound() -> None:
     assert steps["reset_high_memory_stream"]["scaled"]["saturation_threshold"] < 1
 
 
+def test_a_control_plane_may_send_a_listener_without_a_port_at_any_time() -> None:
+    (extension,) = bootstrap(settings())["bootstrap_extensions"]
+    assert extension["name"] == "envoy.bootstrap.internal_listener"
+
+
 def test_admin_is_on_loopback_alone() -> None:
     with pytest.raises(ConfigError, match=r"admin: 0\.0\.0\.0:9 can be reached from elsewhere"):
         bootstrap(settings(admin=Address("0.0.0.0", 9)))

@@ -32,7 +32,9 @@ end
 -- For the access log: the edge's figures and exposures of splits are made of it (mesh/xds/exposures.py).
 local function expose(h, headers, request, arm, point, override)
   local turn = request.model .. arm.told .. point .. (override and "\t1\t" or "\t0\t") .. id_of(headers, request)
-  h:streamInfo():dynamicMetadata():set(settings.exposed, settings.turn, turn)
+  local told = h:streamInfo():dynamicMetadata()
+  told:set(settings.exposed, settings.turn, turn)
+  if arm.model ~= "" then told:set(settings.exposed, settings.asked, request.model) end -- it counts for the one asked
 end
 
 -- request
