@@ -26,7 +26,7 @@ INFERLOOM_LOG=debug inferloom models --help
 ```
 
 What inferloom reads from the environment. An option of a [command](commands.md) wins over its variable. Variables that
-libraries read for themselves, as `HTTPS_PROXY` of pip, `GRPC_VERBOSITY` of gRPC or the rest of `OTEL_EXPORTER_OTLP_*`
+libraries read for themselves, as `HTTPS_PROXY` of pip or the rest of `OTEL_EXPORTER_OTLP_*`
 (headers, certificates, time-out) of OpenTelemetry, are theirs to describe.
 """
 

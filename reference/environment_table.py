@@ -69,6 +69,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "The machine": {
         "CUDA_VISIBLE_DEVICES": ("all that nvidia-smi names", "GPUs that `up` may give to models and services."),
+        "GRPC_VERBOSITY": ("`ERROR`", "What gRPC's core writes to stderr; `INFO` or `DEBUG` for more."),
         "GRPC_EXPERIMENTS": (
             "the older poller, for the versions of gRPC that it was tested with",
             "Experiments of gRPC; where it is set, the command leaves it as it is.",

@@ -45,7 +45,7 @@ class TelemetryReport:
     def taken(self, what: str, figure: str) -> float | None:
         """The share by which `figure` differs with it, in the direction of cost; the median over turns."""
         way, base, _ = COMPARED[what]
-        of = {(run.way, run.turn): getattr(run, figure) for run in self.runs}
+        of: dict[tuple[str, int], float] = {(run.way, run.turn): getattr(run, figure) for run in self.runs}
         turns = [turn for name, turn in of if name == way and (base, turn) in of]
         ratios = [of[way, turn] / of[base, turn] for turn in turns]
         if not ratios:

@@ -120,7 +120,10 @@ async def test_the_exported_mesh_runs_by_the_charts_own_command_lines(
 ) -> None:
     seen: set[Connection] = set()
     edge = pods.address("edge")
-    async with MeshClient(f"{edge}:8081") as mesh, asyncio.timeout(60):
+    async with MeshClient(f"{edge}:8081") as mesh, asyncio.timeout(120):
+        for name in ("iris", "both", "Petals"):  # the Job is done before those that follow its documents are
+            while not await mesh.ready(name):
+                await asyncio.sleep(0.1)
         assert (await mesh.infer("iris", {"X": SIZES}))["label"].ravel().tolist() == [0]
         assert (await mesh.infer("both", {"sizes": SIZES}))["label"].ravel().tolist() == [0]
         assert (await mesh.infer("Petals", {"sizes": SIZES[0].tolist()}))["result"].tolist() == [0]

@@ -270,6 +270,14 @@ async def test_what_streams_refuses_a_plain_call(caller: MeshClient) -> None:
         await caller.infer("Shop.counts", {"n": 1})
 
 
+async def test_an_argument_that_travels_as_json_may_be_given_as_the_lists_it_is(caller: MeshClient) -> None:
+    items = [{"price": 1.5}, {"price": np.float32(2)}]
+    for given in (items, json.dumps([{"price": 3.5}])):
+        assert (await caller.infer("Shop.items", {"items": given})).result.tolist() == [3.5]
+    assert (await caller.metadata("Shop.items")).inputs[0].json
+    assert not any(spec.json for spec in (await caller.metadata("Shop")).inputs)
+
+
 async def test_no_more_calls_than_max_ongoing(caller: MeshClient) -> None:
     first = asyncio.create_task(caller.infer("one_at_a_time", {"seconds": 1.0}))
     await asyncio.sleep(0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from inferloom.cli.registry import open_registry
 from inferloom.cli.signals import stop_requested
+from inferloom.cli.state import find
 from inferloom.mesh.admin import Admin
 from inferloom.mesh.errors import ConfigError, RegistryUnavailable
 from inferloom.mesh.listen import parse_address
@@ -23,7 +25,9 @@ from inferloom.v1 import control_pb2_grpc
 
 __all__ = ["run_control", "show_status", "status_table"]
 
+DEFAULT = "127.0.0.1:9091"
 PATIENCE = 5.0  # seconds
+WIDE = 1000  # columns
 DUMPED = "Proto constraint validation failed"
 
 
@@ -107,14 +111,17 @@ async def run_control(
         await face.close()
 
 
-async def show_status(control: str) -> bool:
+async def show_status(control: str | None, mesh: str | None = None) -> bool:
     """Print what a control plane knows of its edges. False where one of them refuses something.
 
+    Args:
+        control: HOST:PORT; None: of the mesh that is meant, else the default.
+
     Raises:
-        ConfigError: this is no address.
+        ConfigError: this is no address, or several meshes run here and none is named.
         RegistryUnavailable: no control plane answers there.
     """
-    where = str(parse_address(control, "--control"))
+    where = str(parse_address(control or find(mesh).control or DEFAULT, "--control"))
     async with grpc.aio.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
         stub: Any = control_pb2_grpc.ControlServiceStub(channel)  # type: ignore[no-untyped-call]
         try:
@@ -123,7 +130,8 @@ async def show_status(control: str) -> bool:
             raise RegistryUnavailable(
                 f"no control plane answers at {where} ({error.code().name}): start one with `inferloom control`"
             ) from None
-    console = Console(soft_wrap=True)
+    # Rows are cut to a terminal's width, and nowhere else.
+    console = Console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=True)
     age = "" if status.fresh else f", as it was {status.age_seconds:.0f} s ago: the registry does not answer"
     console.print(f"control {where}, {_many(len(status.edges), 'edge')}, {_many(status.models, 'model')}{age}")
     if status.edges:

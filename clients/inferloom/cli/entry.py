@@ -26,6 +26,7 @@ def main() -> None:
     """Run the command. A `GRPC_EXPERIMENTS` of the user's own is left as it is."""
     if "GRPC_EXPERIMENTS" not in os.environ and older_poller(version("grpcio")):
         os.environ["GRPC_EXPERIMENTS"] = OLDER_POLLER
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # that a server stops, or a client has gone, is no news
     from inferloom.cli.main import main as run
     from inferloom.cli.stderr import forgive
 

@@ -580,13 +580,19 @@ def control(
 @control_app.command("status")
 def control_status(
     control: Annotated[
-        str, typer.Option("--control", envvar="INFERLOOM_CONTROL", help="HOST:PORT of the control plane.")
-    ] = "127.0.0.1:9091",
+        str | None,
+        typer.Option(
+            "--control",
+            envvar="INFERLOOM_CONTROL",
+            help="HOST:PORT of the control plane; default: that of the mesh that runs here, else 127.0.0.1:9091.",
+        ),
+    ] = None,
+    mesh: Mesh = None,
 ) -> None:
     """What each edge has taken and what it refuses. Exit status 1 where something is refused."""
     from inferloom.cli.control import show_status
 
-    if not _run(show_status(control)):
+    if not _run(show_status(control, mesh)):
         raise typer.Exit(1)
 
 

@@ -22,7 +22,7 @@ from inferloom.mesh.errors import RegistryUnavailable
 from inferloom.v1 import mesh_pb2 as pb
 from inferloom.v1 import mesh_pb2_grpc
 
-__all__ = ["show_models", "table_of_models"]
+__all__ = ["show_models", "state_and_why", "table_of_models"]
 
 MODEL = "model"  # kind of a replica that names none
 EVERY = 1.0  # seconds between refreshes
@@ -86,6 +86,13 @@ async def show_models(
                 before = counts(answer)
 
 
+def state_and_why(replica: pb.Replica) -> tuple[str, str]:
+    """For people: a replica that is starting and has a problem has failed, even where it is tried again."""
+    if replica.state == pb.REPLICA_STATE_STARTING and replica.problem:
+        return "failed", replica.problem
+    return STATES.get(replica.state, "unknown"), replica.load.why or replica.problem
+
+
 def counts(answer: pb.ListModelsResponse) -> Rates:
     """Requests so far by model and replica."""
     return {(m.name, r.id): r.load.requests for m in answer.models for r in m.replicas}
@@ -115,10 +122,10 @@ def table_of_models(answer: pb.ListModelsResponse, before: Rates, seconds: float
 def _rows(model: pb.Model, before: Rates, seconds: float) -> Iterator[tuple[str, ...]]:
     for replica in model.replicas:
         load = replica.load
-        state = STATES.get(replica.state, "unknown")
+        state, why = state_and_why(replica)
         health = load.breaker or "-"
-        if load.why or replica.problem:
-            health = f"{health}: {load.why or replica.problem}" if load.why != state else health
+        if why and why != state:
+            health = f"{health}: {why}"
         known = before.get((model.name, replica.id))
         rate = f"{(load.requests - known) / seconds:.0f}" if known is not None and seconds else "-"
         yield (

@@ -11,7 +11,10 @@ from inferloom.mesh.registry.base import Registry
 
 __all__ = ["FORMS", "open_registry"]
 
-FORMS = "consul, consul://HOST:PORT, mesh://HOST:PORT or static:MODEL=HOST:PORT,..."
+FORMS = (
+    "consul, consul://HOST:PORT, mesh://HOST:PORT, static:MODEL=HOST:PORT,... or memory (its own; a router's is reached "
+    "by mesh://)"
+)
 VARIABLE = "INFERLOOM_CONTROL"
 
 
@@ -27,6 +30,7 @@ def open_registry(text: str, token: str | None = None, control: str | None = Non
         consul://HOST:PORT
         mesh://HOST:PORT         another router's, over MeshService
         static:MODEL=HOST:PORT   fixed addresses, several separated by commas
+        memory                   in this process; of a router, others take part in it by mesh://
 
     Raises:
         ConfigError: it is none of these.
@@ -50,6 +54,10 @@ def open_registry(text: str, token: str | None = None, control: str | None = Non
         from inferloom.mesh.registry.static import StaticRegistry
 
         return StaticRegistry(text.removeprefix("static:"))
+    if text == "memory":
+        from inferloom.mesh.registry.memory import MemoryRegistry
+
+        return MemoryRegistry()
     raise ConfigError(f"--registry: {text!r} is none of {FORMS}")
 
 

@@ -15,7 +15,7 @@ from inferloom.sidecar.config import SidecarConfig
 from inferloom.sidecar.metrics import SidecarMetrics
 from inferloom.sidecar.sidecar import Sidecar
 
-__all__ = ["run_sidecar"]
+__all__ = ["run_sidecar", "why_not_ready"]
 
 
 async def run_sidecar(
@@ -35,7 +35,7 @@ async def run_sidecar(
     metrics = SidecarMetrics(sidecar, config.id, config.gpus)
     face = Admin(
         "sidecar",
-        ready=lambda: _why_not_ready(sidecar.status.value),
+        ready=lambda: why_not_ready(sidecar.status.value),
         catalog=lambda: source.catalog,
         config=lambda: {"registry": registry, **{k: str(v) for k, v in vars(config).items()}},
         collect=lambda: (*metrics.collect(), *registry_metrics(source, {})),
@@ -62,18 +62,25 @@ async def run_sidecar(
         tracing.close()
 
 
-def _why_not_ready(status: SidecarStatus) -> str:
-    """Ready once Triton runs and every model in its repository was tried."""
+def why_not_ready(status: SidecarStatus) -> str:
+    """Ready once Triton runs, every model in its repository was tried, and one of them serves, or it has none."""
     if status.phase is not Phase.SERVING:
         return f"Triton is {status.phase}" + (f": {status.message}" if status.message else "")
+    if not status.looked:
+        return "its models are not known yet: the repository has not been read"
     waiting = [m.model for m in status.models.values() if m.phase in (Phase.STARTING, Phase.LOADING, Phase.WARMING)]
-    return f"loading {', '.join(waiting)}" if waiting else ""
+    if waiting:
+        return f"loading {', '.join(waiting)}"
+    refused = [f"{m.model}: {m.message}" for m in status.models.values() if not m.versions]
+    return f"no model serves: {'; '.join(refused)}" if refused and len(refused) == len(status.models) else ""
 
 
 async def _say_ready(sidecar: Sidecar, admin: str) -> None:
-    """One line when Triton runs and every model has been tried, as the router has one."""
+    """One line when `/ready` says so first, as the router has one."""
     async for status in sidecar.status.watch():
-        if not _why_not_ready(status):
+        if not why_not_ready(status):
             serving = [f"{m.model}:{','.join(m.versions)}" for m in status.models.values() if m.versions]
-            print(f"ready admin={admin} models={' '.join(serving) or 'none yet'}", flush=True)
+            refused = [m.model for m in status.models.values() if not m.versions]
+            left_out = f" refused={' '.join(refused)}" if refused else ""
+            print(f"ready admin={admin} models={' '.join(serving) or 'none yet'}{left_out}", flush=True)
             return

@@ -31,6 +31,12 @@ class MeshState:
     admin: str = ""
     host: str = ""  # how its documents name it; "": it was not started by `up` on this machine
     http: str = ""  # HOST:PORT of JSON for services and pipelines
+    control: str = ""  # HOST:PORT of its control plane; "": it has no gateway, or it was not started by `up`
+
+    @property
+    def may_have_gateway(self) -> bool:
+        """Whether Envoy may be in front of it: known of a mesh that `up` runs here, and of no other."""
+        return bool(self.control) or not self.pid
 
 
 def state_folder() -> Path:

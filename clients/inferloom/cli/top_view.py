@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from inferloom.cli.explain_table import table_of_recent
+from inferloom.cli.models import state_and_why
 from inferloom.cli.top_look import Look
 from inferloom.v1 import explain_pb2, mesh_pb2
 
 __all__ = ["frame"]
 
-STATES = {1: "starting", 2: "serving", 3: "draining"}
 K = TypeVar("K", bound=Hashable)
 WORDS = 60  # characters of a failure's reason
 
@@ -71,8 +71,7 @@ def _models(look: Look) -> Table:
 
 def _replica(look: Look, model: str, replica: mesh_pb2.Replica) -> Iterator[str]:
     load = replica.load
-    state = STATES.get(replica.state, "unknown")
-    why = load.why or replica.problem
+    state, why = state_and_why(replica)
     health = why or state
     if why and state != "serving" and not why.startswith(state):
         health = f"{state}: {why}"

@@ -1,6 +1,6 @@
 """From a model's metadata, a call that works: for the shell, in Python, and in words.
 
-Sizes that may be any (-1) become 1; values become 0, false or "hello".
+Sizes that may be any (-1) become 1; values become 0, false or "hello", JSON an empty list.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from inferloom.mesh.oip import SERVICE
 __all__ = ["ZEROS", "example_call", "example_python", "example_text", "example_value"]
 
 ZEROS = "@zeros"  # of `inferloom infer --input`: an array too large to be typed
-_TYPEABLE = 64  # elements
+_TYPEABLE = 16  # elements
 
 
 def example_value(spec: TensorSpec) -> Any:
-    """A nested list of the shape the model takes, or a scalar where it takes no shape."""
+    """A nested list of the shape the model takes, a scalar where it takes no shape, or an empty list for JSON."""
+    if spec.json:
+        return []  # its type is not told; this is JSON, and the answer to another type names what is missing
     word: Any = "hello" if spec.datatype == BYTES else False if spec.datatype == "BOOL" else 0
     if spec.datatype.startswith(("FP", "BF")):
         word = 0.0
@@ -42,7 +44,7 @@ def example_call(metadata: ModelMetadata, command: str = "inferloom infer") -> s
     parts = [command, shlex.quote(metadata.name)]
     for spec in _required(metadata):
         value = _compact(example_value(spec)) if _typeable(spec) else ZEROS
-        if spec.datatype == BYTES and math.prod(_sizes(spec)) == 1:
+        if spec.datatype == BYTES and not spec.json and math.prod(_sizes(spec)) == 1:
             value = "hello"
         parts += ["--input", shlex.quote(f"{spec.name}={value}")]
     return " ".join(parts)

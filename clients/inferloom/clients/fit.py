@@ -9,11 +9,11 @@ Nothing here is lossy in silence: a cast that may lose digits comes back with a 
     floats                     an integer          refused
     str, bytes                 BYTES               as they are
     no batch dimension         [-1, ...]           one is added
+    lists, mappings, None      JSON (of a service) JSON text; text and bytes go as they are
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ import numpy as np
 
 from inferloom.clients.casts import cast
 from inferloom.clients.datatypes import BYTES
+from inferloom.clients.json_text import json_text
 from inferloom.clients.metadata import ModelMetadata, TensorSpec
+from inferloom.clients.near import nearest
 from inferloom.mesh.errors import InvalidInput
 
 __all__ = ["Fitted", "check_outputs", "fit", "to_array"]
@@ -63,9 +65,11 @@ def fit(inputs: Any, model: ModelMetadata) -> list[Fitted]:
     for name, value in named.items():
         spec = specs[name]
         try:
+            value = json_text(value) if spec.json else value
             array, note = cast(to_array(value, spec.datatype), spec.datatype, given=hasattr(value, "__array__"))
         except InvalidInput as error:
-            raise InvalidInput(f"input '{name}' of {model.name} takes {spec.datatype}, {error}") from None
+            takes = "JSON" if spec.json else spec.datatype
+            raise InvalidInput(f"input '{name}' of {model.name} takes {takes}, {error}") from None
         note = note and f"input '{name}' of {model.name} takes {spec.datatype}: {note}"
         fitted.append(Fitted(name, spec.datatype, _shaped(array, spec, model.name), note))
     _check_batch(fitted, model)
@@ -115,9 +119,8 @@ def _named(inputs: Any, model: ModelMetadata) -> Mapping[str, Any]:
 
 
 def _meant(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name.lower(), {k.lower(): k for k in known}, 1, 0.5)
-    real = {k.lower(): k for k in known}
-    return f" (did you mean '{real[near[0]]}'?)" if near else ""
+    near = nearest(name, known)
+    return f" (did you mean '{near}'?)" if near else ""
 
 
 def _matches(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import Any
+
+from inferloom.clients.json_text import JSON_PARAMETER
 
 __all__ = ["ModelInfo", "ModelMetadata", "TensorSpec"]
 
@@ -16,6 +19,7 @@ class TensorSpec:
     datatype: str  # of the Open Inference Protocol: FP32, INT64, BYTES, ...
     shape: tuple[int, ...]
     optional: bool = False  # an input the model can do without
+    json: bool = field(default=False, compare=False)  # an input whose one text is JSON
 
     def __str__(self) -> str:
         sizes = ",".join(map(str, self.shape))
@@ -52,11 +56,15 @@ class ModelMetadata:
     def of(metadata: Any, config: Any | None = None) -> ModelMetadata:
         """From a ModelMetadataResponse and, where there is one, a ModelConfigResponse's `config`."""
         optional = {tensor.name for tensor in config.input if tensor.optional} if config is not None else frozenset()
+        jsons = _json_inputs(config) if config is not None else frozenset()
         return ModelMetadata(
             name=metadata.name,
             versions=tuple(metadata.versions),
             platform=metadata.platform,
-            inputs=tuple(TensorSpec(t.name, t.datatype, tuple(t.shape), t.name in optional) for t in metadata.inputs),
+            inputs=tuple(
+                TensorSpec(t.name, t.datatype, tuple(t.shape), t.name in optional, t.name in jsons)
+                for t in metadata.inputs
+            ),
             outputs=tuple(TensorSpec(t.name, t.datatype, tuple(t.shape)) for t in metadata.outputs),
             max_batch_size=config.max_batch_size if config is not None else None,
             decoupled=config is not None and config.model_transaction_policy.decoupled,
@@ -76,6 +84,12 @@ class ModelInfo:
     def __str__(self) -> str:
         state = "ready" if self.ready else f"not ready: {self.problem or 'no replica serves it'}"
         return f"{self.name} (versions {', '.join(self.versions) or 'none'}; {state})"
+
+
+def _json_inputs(config: Any) -> frozenset[str]:
+    if JSON_PARAMETER not in config.parameters:  # asking for the key would add it
+        return frozenset()
+    return frozenset(json.loads(config.parameters[JSON_PARAMETER].string_value))
 
 
 def _listed(tensors: tuple[TensorSpec, ...]) -> str:

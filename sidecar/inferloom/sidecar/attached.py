@@ -55,6 +55,7 @@ class Follower:
                     self._warmed.add((name, version))
             if known is None or set(known.versions) != set(ready) or self._board.models[name].message != problem:
                 self._board.show(name, Phase.SERVING if ready else Phase.FAILED, problem, ready)
+        self._board.looked()
 
 
 def _problem(versions: dict[str, ModelState]) -> str:

@@ -42,6 +42,7 @@ class SidecarStatus:
     phase: Phase = Phase.STARTING  # Triton's own
     message: str = ""
     generation: int = 0
+    looked: bool = False  # what is to be loaded is known: until then no models are no answer
     models: Mapping[str, ModelStatus] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -95,6 +96,10 @@ class Board:
         if lost:
             models = {name: ModelStatus(name, Phase.STARTING) for name in models}
         self._set(phase=Phase.DOWN, message=problem, models=models)
+
+    def looked(self) -> None:
+        """The repository, or an attached Triton's index, has been read, and what is in it has been shown."""
+        self._set(looked=True)
 
     def draining(self) -> None:
         self._set(phase=Phase.DRAINING, message="")

@@ -100,6 +100,7 @@ class Lifecycle:
                 else:
                     complaint = ""
                     self._compare(found)
+                    self._board.looked()
                 await self._clock.sleep(self._interval)
         finally:
             for task in self._working.values():

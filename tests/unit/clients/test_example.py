@@ -25,6 +25,8 @@ IRIS = model(TensorSpec("X", "FP32", (-1, 4)))
         (model(TensorSpec("t", "BYTES", (-1, 2))), """inferloom infer iris --input 't=[["hello","hello"]]'"""),
         (model(TensorSpec("on", "BOOL", (-1,))), "inferloom infer iris --input 'on=[false]'"),
         (model(TensorSpec("image", "FP32", (-1, 3, 224, 224))), "inferloom infer iris --input image=@zeros"),
+        (model(TensorSpec("pixels", "FP32", (-1, 64))), "inferloom infer iris --input pixels=@zeros"),
+        (model(TensorSpec("rows", "BYTES", (1,), json=True)), "inferloom infer iris --input 'rows=[]'"),
         (
             model(TensorSpec("a", "FP32", (-1,)), TensorSpec("b", "FP32", (-1,), True)),
             "inferloom infer iris --input 'a=[0.0]'",

@@ -170,3 +170,44 @@ def test_an_unknown_output_is_explained() -> None:
         check_outputs(["lable"], LONE)
     expected = "no output 'lable'; m gives label INT64 [-1], probabilities FP32 [-1,10] (did you mean 'label'?)"
     assert str(caught.value) == expected
+
+
+class Frame:
+    """As pandas and Arrow have them."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array([[1, 2]])
+
+
+JSON = model(TensorSpec("rows", "BYTES", (1,), json=True), max_batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([[1.0, 2.0], [3.0]], "[[1.0, 2.0], [3.0]]"),
+        ({"rows": {"at": np.float32(0.5), "labels": np.array([1, 2])}}, '{"at": 0.5, "labels": [1, 2]}'),
+        ({"rows": [Frame()]}, "[[[1, 2]]]"),
+        ({"rows": None}, "null"),
+        (["a"], '["a"]'),
+        (np.ones((2, 1), np.float32), "[[1.0], [1.0]]"),
+        ('[["told"]]', '[["told"]]'),
+        (b"7", b"7"),
+        (np.array(["[1]"]), "[1]"),
+    ],
+)
+def test_a_value_for_json_is_written_as_json_and_text_goes_as_it_is(value: Any, text: str | bytes) -> None:
+    [found] = fit(value, JSON)
+    assert (found.datatype, found.array.shape, found.array.tolist(), found.note) == ("BYTES", (1,), [text], "")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({1, 2}, "got a set: JSON has no set"),
+        ([float("nan")], "got a list: Out of range float values are not JSON compliant"),
+    ],
+)
+def test_what_json_has_no_form_for_is_refused(value: Any, why: str) -> None:
+    with pytest.raises(InvalidInput, match=f"input 'rows' of m takes JSON, {why}"):
+        fit(value, JSON)

@@ -65,8 +65,8 @@ def metadata_of(spec: ModelSpec) -> ModelMetadata:
     text = where.read_text() if version.source.is_dir() and where.is_file() else ""
     config = _config(completed(text, spec.name, model, inputs=takes, outputs=gives, where=where))
     batches = bool(config.max_batch_size) or (not text and bool(model.batched))
-    inputs = _tensors(config.input, batches) or _specs(takes or model.inputs)
-    outputs = _tensors(config.output, batches) or _specs(gives or model.outputs)
+    inputs = _tensors(config.input, batches) or _specs(takes or model.inputs, batches)
+    outputs = _tensors(config.output, batches) or _specs(gives or model.outputs, batches)
     if not inputs or not outputs:
         raise InvalidInput(
             f"what '{version.source}' takes and gives is known only when it is loaded: serve it with `inferloom up`, then "
@@ -106,8 +106,10 @@ def _tensors(given: Any, batches: bool) -> tuple[TensorSpec, ...]:
     return tuple(found)
 
 
-def _specs(tensors: Sequence[TensorType]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(each.name, each.datatype, each.shape) for each in tensors)
+def _specs(tensors: Sequence[TensorType], batches: bool) -> tuple[TensorSpec, ...]:
+    """A file's tensors with the shapes that Triton tells: a row has a dimension beside the batch (ADR 5)."""
+    shapes = [(*each.shape, 1) if batches and len(each.shape) == 1 else each.shape for each in tensors]
+    return tuple(TensorSpec(each.name, each.datatype, shape) for each, shape in zip(tensors, shapes, strict=True))
 
 
 def _is_model(source: Path) -> bool:

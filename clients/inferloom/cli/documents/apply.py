@@ -36,7 +36,7 @@ async def check(path: Path, *, mesh: str | None, token: str | None) -> bool:
     try:
         async with opened(mesh, token) as (state, registry):
             findings = await findings_of(file, registry, state.token)
-            noted = remarks(file, registry.catalog.models)
+            noted = remarks(file, registry.catalog.models, gateway=state.may_have_gateway)
     except RegistryUnavailable as error:
         if mesh is not None:
             raise
@@ -72,7 +72,7 @@ async def apply(path: Path, *, mesh: str | None, token: str | None) -> bool:
         if _complained(await findings_of(file, registry, state.token)):
             print(f"inferloom: {path}: nothing was applied", file=sys.stderr)
             return False
-        _complained(remarks(file, registry.catalog.models))
+        _complained(remarks(file, registry.catalog.models, gateway=state.may_have_gateway))
         for key in sorted(file.documents, key=lambda key: ORDER.index(key[0]) if key[0] in ORDER else len(ORDER)):
             await _write(key, file, registry)
         await _answered([name for kind, name in file.documents if kind == PIPELINE], registry)

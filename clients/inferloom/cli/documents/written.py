@@ -45,6 +45,18 @@ class Written:
             return str(self.file)
         return (_node(where, node) or where).place
 
+    def field(self, key: DocumentKey, path: str) -> str:
+        """ "file:line" of a field of a document's spec, by its path: "retry.jitter"."""
+        where = self.places.get(key)
+        if where is None:
+            return str(self.file)
+        node: yaml.Node | None = where.node
+        for name in path.split("."):
+            found = _key(node, name)
+            where = Located(where.file, found) if found is not None else where
+            node = _value(node, name)
+        return where.place
+
 
 async def written(path: Path, host: str = "", ask: Describe = describe) -> Written:
     """Read a file. Users' code is asked in a process of its own.
@@ -82,13 +94,19 @@ def _node(where: Located, name: str) -> Located | None:
     """Where a node of a pipeline is written: `nodes` is a list, or a mapping by name."""
     nodes = _value(where.node, "nodes")
     if isinstance(nodes, yaml.MappingNode):
-        return next((Located(where.file, key) for key, _ in nodes.value if key.value == name), None)
+        key = _key(nodes, name)
+        return Located(where.file, key) if key is not None else None
     items = nodes.value if isinstance(nodes, yaml.SequenceNode) else []
     found = (item for item in items if getattr(_value(item, "name"), "value", None) == name)
     return next((Located(where.file, item) for item in found), None)
 
 
-def _value(node: yaml.Node, key: str) -> yaml.Node | None:
+def _key(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    entries = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((name for name, _ in entries if name.value == key), None)
+
+
+def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
     entries = node.value if isinstance(node, yaml.MappingNode) else []
     return next((value for name, value in entries if name.value == key), None)
 

@@ -188,7 +188,8 @@ class _Up:
     async def _say_ready(self, settled: Settled, registry: Registry, where: Where) -> None:
         client = str(reachable(where.grpc))
         http = str(reachable(parse_address(where.http, "--http"))) if where.http else ""
-        path = announce(MeshState(client, os.getpid(), self._token, where.admin, settled.host, http))
+        control = str(settled.ports.control or "")
+        path = announce(MeshState(client, os.getpid(), self._token, where.admin, settled.host, http, control))
         self._stack.callback(state.withdraw, path)
         hold(False)
         if settled.ports.note:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from inferloom.clients.datatypes import NUMPY
+from inferloom.clients.datatypes import BF16, NUMPY
 from inferloom.clients.metadata import TensorSpec
 from inferloom.mesh.errors import InvalidInput
 from inferloom.services.composer.check_ensemble import ensemble_of
@@ -30,6 +30,7 @@ from inferloom.v1 import graph_pb2
 __all__ = ["Known", "check"]
 
 _NO_PLACES: Mapping[str, str] = {}
+_NUMPY_NAMES = {dtype.name: name for name, dtype in NUMPY.items() if name != BF16}
 
 
 def check(graph: graph_pb2.Graph, known: Known, places: Mapping[str, str] = _NO_PLACES) -> Checked:
@@ -98,8 +99,9 @@ def _inputs(scope: Scope) -> None:
             scope.findings.add("", "inputs", f"{text}; each has a name of its own")
             continue
         if tensor.datatype not in NUMPY:
-            text = f"{tensor.datatype!r} is no datatype{hint(tensor.datatype, NUMPY)}"
-            scope.findings.add("", path, text)
+            meant = _NUMPY_NAMES.get(tensor.datatype.lower())
+            cure = f"; did you mean '{meant}'?" if meant else hint(tensor.datatype, NUMPY)
+            scope.findings.add("", path, f"{tensor.datatype!r} is no datatype{cure}")
             scope.inputs[tensor.name] = TensorSpec(tensor.name, "", ())
             continue
         if wrong := [size for size in tensor.shape if size < -1]:

@@ -109,7 +109,8 @@ def _output(scope: Scope, node: graph_pb2.Node, names: list[str]) -> Reference |
             wrong := [each for each in names if each not in ("true", "false", route.default)]
         ):
             scope.findings.add(name, f"arms.{wrong[0]}", f"{told}, so its arms are called true and false")
-    if not route.default and not (spec and spec.datatype == "BOOL" and {"true", "false"} <= {*names}):
+    may_be_truth = spec is None or spec.datatype in ("BOOL", "")  # None: what is wrong with it is told where it stands
+    if not route.default and not (may_be_truth and {"true", "false"} <= {*names}):
         scope.findings.add(name, "default", "not said; a value that names no arm would have nowhere to go")
     return source.reference
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from inferloom.clients.metadata import TensorSpec
+from inferloom.clients.near import nearest
 from inferloom.mesh.errors import InvalidInput
 from inferloom.services.composer.check_scope import Scope, compatible, misfit, same_datatype
 from inferloom.services.composer.checked import Use
@@ -59,9 +60,20 @@ def callee_of(scope: Scope, node: str, path: str, step: graph_pb2.Step) -> Signa
     declaration = scope.known.steps.get(step.function)
     if declaration is None:
         text = f"no step '{step.function}' in the packages that the composer was started with"
-        scope.findings.add(node, _at(path, "function"), text + hint(step.function, scope.known.steps))
+        scope.findings.add(node, _at(path, "function"), text + _step_hint(step.function, scope.known.steps))
         return None
     return replace(declaration.types.signature, rows=declaration.rows)
+
+
+def _step_hint(reference: str, known: Collection[str]) -> str:
+    """A near name, where the composer has the step's module or one that is called nearly so; else how it gets it."""
+    module, colon, _ = reference.partition(":")
+    modules = sorted({name.partition(":")[0] for name in known})
+    near = nearest(module, modules)
+    if near or not colon:
+        return hint(reference, [name for name in known if name.startswith(f"{near}:")] if near else known)
+    has = f"those of {', '.join(modules)}" if modules else "none"
+    return f"; it has {has}: write `import {module}` in the file that it runs, and start it again"
 
 
 def fallback_of(

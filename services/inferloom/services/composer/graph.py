@@ -6,7 +6,6 @@ whatever was written comes back the same way, and equal graphs are equal documen
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
+from inferloom.clients.near import nearest
 from inferloom.mesh.errors import InvalidInput
 from inferloom.services.composer.shorthand import expanded
 from inferloom.v1 import graph_pb2
@@ -59,9 +59,8 @@ def spec_of(graph: graph_pb2.Graph) -> dict[str, Any]:
 def hint(name: str, known: Iterable[str]) -> str:
     """ "; did you mean 'x'?", or what there is where nothing is near."""
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean '{near[0]}'?"
+    if near := nearest(name, names):
+        return f"; did you mean '{near}'?"
     return f"; there is {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}" if names else ""
 
 

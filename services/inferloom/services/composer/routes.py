@@ -92,7 +92,10 @@ class _Arms:
         self._place = place
         self._taken: set[str] = set()
 
-    def add(self, name: str, value: Any, **fields: Any) -> str:
+    def add(self, name: Any, value: Any, **fields: Any) -> str:
+        if not isinstance(name, str):
+            written = str(name).lower() if isinstance(name, bool) else str(name)
+            raise ConfigError(f'{self._place}: route: the name of an arm is text: write "{written}", not {name!r}')
         free = unique(name, self._taken)
         target = self._route.arms.add(name=free, **fields)
         self.parts.append(Part(target, arm_value(value, self._place, free)))

@@ -5,6 +5,7 @@ outputs: {label: votes.label}              or {label: {source: votes.label, data
 nodes: {decode: {step: {...}}}             a mapping by name instead of a list; so `members` and `arms`
 nodes: {decode: {function: app:decode}}    a step's fields without `step:`; so in members and arms
 on_error: skip, fail, {value: {label: 0}}  instead of {skip: true}, {value: {values: {label: 0}}}
+version: 2                                 instead of version: "2"
 pass: {label: votes.label}                 instead of {pass: true, inputs: {...}}
 """
 
@@ -99,6 +100,8 @@ def _step(step: Mapping[str, Any]) -> dict[str, Any]:
     whole = dict(step)
     if isinstance(whole.get("pass"), Mapping):
         whole["inputs"], whole["pass"] = {**_mapping(whole.get("inputs")), **whole["pass"]}, True
+    if type(whole.get("version")) is int:  # not a bool
+        whole["version"] = str(whole["version"])
     does = whole.get("on_error")
     if does in ("skip", "fail"):
         whole["on_error"] = {does: True}

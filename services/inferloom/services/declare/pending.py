@@ -80,10 +80,18 @@ class Pending(Awaitable[T_co], Generic[T_co]):
             state = "done" if self._task.done() else "under way"
         return f"<Pending {self._what}: {state}>"
 
-    def _unresolved(self, *_: Any) -> NoReturn:
-        raise TypeError(f"the answer of {self._what} is still on its way: write `await` before the call")
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same call; what it answers can be compared once it is there."""
+        return self is other if isinstance(other, Pending) or other is None else self._unresolved()
 
-    __bool__ = __iter__ = __len__ = __array__ = __float__ = __int__ = _unresolved
+    __hash__ = object.__hash__
+
+    def _unresolved(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(f"the answer of {self._what} is still on its way: await the call first, `{self._awaited()}`")
+
+    def _awaited(self) -> str:
+        """How to write it."""
+        return f"await {self._what}(...)"
 
     def _start(self) -> None:
         self._task = task = asyncio.create_task(self._begin(), name=self._what)
@@ -145,13 +153,14 @@ class Pending(Awaitable[T_co], Generic[T_co]):
 class _Output(Pending[Any]):
     """One output of an answer: it needs no task of its own."""
 
-    __slots__ = ("_name", "_parent", "_pick")
+    __slots__ = ("_name", "_parent", "_path", "_pick")
 
     def __init__(self, parent: Pending[Any], name: Any, pick: Callable[[Any, Any], Any]) -> None:
         self._parent = parent
         self._name = name
         self._pick = pick
-        self._what = f"{parent._what}.{name}"
+        self._what = parent._what  # the call whose answer it is of
+        self._path = f"{getattr(parent, '_path', '')}{f'.{name}' if pick is getattr else f'[{name!r}]'}"
 
     def __await__(self) -> Generator[Any, None, Any]:
         answer = yield from self._parent.__await__()
@@ -159,6 +168,9 @@ class _Output(Pending[Any]):
 
     def __repr__(self) -> str:
         return f"<Pending {self._name!r} of {self._parent!r}>"
+
+    def _awaited(self) -> str:
+        return f"({super()._awaited()}){self._path}"
 
 
 class scope:  # noqa: N801 - used as a function: `with scope():`
@@ -202,6 +214,16 @@ async def resolved(value: Any) -> Any:
         items = await asyncio.gather(*(resolved(item) for item in value.values()))
         return dict(zip(value, items, strict=True))
     return value
+
+
+# What only a value can do. Python looks these up on the class, so `__getattr__` does not see them.
+_OF_VALUES = (
+    "call bool iter len contains array float int index complex lt le gt ge add radd sub rsub mul rmul matmul rmatmul truediv "
+    "rtruediv floordiv rfloordiv mod rmod divmod rdivmod pow rpow and rand or ror xor rxor lshift rlshift rshift rrshift neg "
+    "pos abs invert round"
+)
+for _name in _OF_VALUES.split():
+    setattr(Pending, f"__{_name}__", Pending._unresolved)
 
 
 def _forget(task: asyncio.Task[Any]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
 import structlog
 
+from inferloom.clients.near import nearest
 from inferloom.mesh.clock import Clock
 from inferloom.mesh.errors import ConfigError
 from inferloom.services.answerer import Answerer
@@ -204,8 +204,8 @@ def chosen(app: App, config: HostConfig) -> list[ServiceDeclaration]:
         return []
     for name in config.only:
         if name not in app.services:
-            near = difflib.get_close_matches(name, app.services, 1, 0.5)
-            hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(app.services) or 'none'}"
+            near = nearest(name, app.services)
+            hint = f"; did you mean {near}?" if near else f"; it has {', '.join(app.services) or 'none'}"
             raise ConfigError(f"{app.file.name}: there is no service '{name}'{hint}")
     return [service for name, service in app.services.items() if not config.only or name in config.only]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+from inferloom.clients.json_text import JSON_PARAMETER
 from inferloom.clients.metadata import TensorSpec
 from inferloom.mesh.oip import pb
 from inferloom.services.answerer import Answerer
@@ -28,7 +30,7 @@ def metadata_of(answerer: Answerer, versions: Sequence[str]) -> Any:
 
 
 def config_of(answerer: Answerer) -> Any:
-    """A ModelConfigResponse: which inputs are optional, whether it streams, and how large a batch it takes.
+    """A ModelConfigResponse: which inputs are optional or JSON, whether it streams, and how large a batch it takes.
 
     An answerer that batches has an attribute `max_batch_size`; as in Triton the sizes then leave out the batch's.
     """
@@ -44,6 +46,8 @@ def config_of(answerer: Answerer) -> Any:
         config.input.add(name=tensor.name, data_type=_type(tensor), dims=_dims(tensor, most), optional=tensor.optional)
     for tensor in signature.outputs:
         config.output.add(name=tensor.name, data_type=_type(tensor), dims=_dims(tensor, most))
+    if jsons := [tensor.name for tensor in signature.inputs if tensor.json]:
+        config.parameters[JSON_PARAMETER].string_value = json.dumps(jsons)
     return answer
 
 

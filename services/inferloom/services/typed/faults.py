@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from inferloom.clients.near import nearest
 from inferloom.mesh.errors import InvalidInput, Violation
 from inferloom.services.typed.arrays import MISFIT
 
@@ -52,9 +52,8 @@ def shown(name: str) -> str:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """ " (did you mean 'png'?)", or nothing where no known name looks like it."""
-    folded = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower()[:128], folded, 1, 0.5)
-    return f" (did you mean '{folded[near[0]]}'?)" if near else ""
+    near = nearest(name, known)
+    return f" (did you mean '{near}'?)" if near else ""
 
 
 def _one(fault: Any, known: Sequence[str], where: str) -> Violation:

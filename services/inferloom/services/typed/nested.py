@@ -155,7 +155,8 @@ def lists_schema(datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
     elif kind == "f":
         item = {"anyOf": [item, {"enum": list(CONSTANTS)}]}
     if not shape:
-        return {"description": f"one {_one(datatype).removeprefix('a ')}, or lists of them nested to any depth"}
+        what = f"one {_one(datatype).removeprefix('a ')}, or lists of them nested to any depth"
+        return {"description": what, "examples": [{"b": [False], "f": [0.0], "O": ["hello"]}.get(kind, [0])]}
     for size in reversed(shape):
         item = {"type": "array", "items": item} | ({} if size == -1 else {"minItems": size, "maxItems": size})
     return item

@@ -26,6 +26,7 @@ from inferloom.services.typed.function_types import FunctionTypes
 from inferloom.services.typed.hints import hints_of, place_of, spelled
 from inferloom.services.typed.inputs import Input, Inputs
 from inferloom.services.typed.outputs import Outputs
+from inferloom.services.typed.structured import JsonCodec
 
 __all__ = ["types_of"]
 
@@ -87,7 +88,7 @@ def _input(argument: _Argument, where: str, place: str) -> Input:
     if not absent:
         annotation = argument.annotation
     codec = _codec(annotation, f"argument '{argument.name}'", where, place)
-    spec = TensorSpec(argument.name, codec.datatype, codec.shape, optional)
+    spec = TensorSpec(argument.name, codec.datatype, codec.shape, optional, json=isinstance(codec, JsonCodec))
     annotated = Optional[codec.annotation] if absent else codec.annotation  # noqa: UP045  # a value, not an annotation
     return Input(spec, codec, NotRequired[annotated] if optional else annotated, absent, argument.default)
 

@@ -35,6 +35,10 @@ RULES: dict[str, tuple[str, str]] = {
         one("{model: digits-svm, inputs: {pixels: inptu.x}}"),
         "node a, inputs.pixels: 'inptu' is no node; did you mean 'input'?",
     ),
+    "an unknown node that resembles none": (
+        "{outputs: {o: chosen.label}, nodes: {chosen: {model: digits-svm, inputs: {pixels: decode.x}}}}",
+        "node chosen, inputs.pixels: 'decode' is no node; there is chosen, input",
+    ),
     "unknown output": (
         one("{model: digits-svm, inputs: {pixels: input.x}}", "a.lable"),
         "outputs.o: a has no output 'lable'; did you mean 'label'?",
@@ -59,6 +63,11 @@ RULES: dict[str, tuple[str, str]] = {
         one('{function: "app:decod", inputs: {png: input.png}}', "a.result"),
         "node a, function: no step 'app:decod' in the packages that the composer was started with; "
         "did you mean 'app:decode'?",
+    ),
+    "a step of a file that the composer does not run": (
+        one('{function: "routes:decode", inputs: {png: input.png}}', "a.result"),
+        "node a, function: no step 'routes:decode' in the packages that the composer was started with; it has those of "
+        "app: write `import routes` in the file that it runs, and start it again",
     ),
     "a version of a function": (
         one('{function: "app:decode", version: "2", inputs: {png: input.png}}', "a.result"),
@@ -237,8 +246,8 @@ RULES: dict[str, tuple[str, str]] = {
         "node a, members: two members are called 'm'; each has a name of its own",
     ),
     "an unknown way to combine": (
-        ensemble("combine: avarage_mean"),
-        "node a, combine: 'avarage_mean' is none; did you mean 'mean'?",
+        ensemble("combine: wieghted_mean"),
+        "node a, combine: 'wieghted_mean' is none; did you mean 'weighted_mean'?",
     ),
     "no way to combine": (
         one(f"{{ensemble: {{members: {{{SVM}}}}}}}"),
@@ -492,3 +501,13 @@ def test_a_route_by_truth_with_both_arms_needs_no_default() -> None:
         "'true': {model: digits-svm, inputs: {pixels: input.x}}, 'false': {model: digits-mlp, inputs: {pixels: input.x}}}}}}}"
     )
     assert findings(text) == []
+
+
+def test_a_route_by_truth_whose_step_is_not_there_is_told_of_the_step_alone() -> None:
+    text = (
+        "{outputs: {o: a.label}, inputs: {s: 'FP64 [1]', x: 'FP32 [-1,64]'}, nodes: {"
+        "sure: {function: 'routes:sure', inputs: {share: input.s}}, a: {route: {output: sure, arms: {"
+        "'true': {model: digits-svm, inputs: {pixels: input.x}}, 'false': {model: digits-mlp, inputs: {pixels: input.x}}}}}}}"
+    )
+    [found] = findings(text)
+    assert found.startswith("node sure, function: no step 'routes:sure'")

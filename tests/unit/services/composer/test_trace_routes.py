@@ -145,3 +145,11 @@ def test_forms_that_do_not_go_together_are_refused() -> None:
     assert error(no_arm) == "route: default='fase' is no arm; did you mean 'face'?"
     assert error(constant) == "route, arm default: 0; an arm is a call, or Outputs(name=value, ...)"
     assert error(no_value) == "route: on=3 is no value of the pipeline"
+
+
+@pytest.mark.parametrize(("name", "message"), [(True, 'write "true", not True'), (3, 'write "3", not 3')])
+def test_the_name_of_an_arm_is_text(name: Any, message: str) -> None:
+    def no_text(png: bytes) -> Outputs:
+        return Outputs(label=route(on=kind(png), arms={name: svm(png)}).label)
+
+    assert error(no_text) == f"route: the name of an arm is text: {message}"

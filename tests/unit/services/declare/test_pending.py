@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import numpy as np
 import pytest
 import structlog.testing
 
@@ -159,15 +160,52 @@ async def test_a_failure_that_somebody_got_is_not_logged() -> None:
     assert logs == []
 
 
-@pytest.mark.parametrize("use", [bool, list, len, float, int])
+@pytest.mark.parametrize(
+    "use",
+    [
+        *(bool, list, len, float, int, range, np.asarray),
+        *(lambda p: p(), lambda p: p + 1, lambda p: np.ones(2) * p, lambda p: p > 2, lambda p: 3 in p),
+        *(lambda p: p == 3, lambda p: p != 3),  # would be False and True whatever the answer is
+    ],
+)
 async def test_a_value_that_is_not_there_yet_cannot_be_looked_at(use: Callable[[Any], Any]) -> None:
     async def call() -> int:
         return 3
 
     pending = Pending(call, "digits")
-    with pytest.raises(TypeError, match="the answer of digits is still on its way: write `await` before the call"):
+    with pytest.raises(TypeError, match="digits is still on its way: await the call first, `await digits"):
         use(pending)
     assert await pending == 3
+
+
+@pytest.mark.parametrize(
+    ("use", "cure"),
+    [
+        (lambda call: call.probabilities.max(), "`(await iris(...)).probabilities.max`"),
+        (lambda call: call["label"] + 1, "`(await iris(...))['label']`"),
+        (lambda call: call.probabilities[0][1] > 0.5, "`(await iris(...)).probabilities[0][1]`"),
+    ],
+)
+async def test_what_is_done_with_an_output_too_early_is_told_with_where_the_await_belongs(
+    use: Callable[[Any], Any], cure: str
+) -> None:
+    call = Call()
+    call.ended.set()
+    pending = Pending(call, "iris")
+    with pytest.raises(TypeError) as caught:
+        use(pending)
+    assert str(caught.value) == f"the answer of iris is still on its way: await the call first, {cure}"
+    assert await pending == {"label": 3}
+
+
+async def test_a_call_is_equal_to_itself_alone_and_may_be_a_key() -> None:
+    async def call() -> int:
+        return 3
+
+    one, other = Pending(call, "a"), Pending(call, "a")
+    assert {one: "one", other: "other"}[other] == "other"
+    assert [other, one].index(one) == 1
+    assert list(await asyncio.gather(one, other)) == [3, 3]
 
 
 async def test_answers_inside_of_lists_and_mappings_are_awaited_together() -> None:

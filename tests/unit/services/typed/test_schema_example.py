@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, TypeAdapter
 
+from inferloom.services.typed.nested import from_lists, lists_schema
 from inferloom.services.typed.schema_example import example_of
 
 
@@ -76,3 +77,9 @@ def test_of_an_object_it_has_what_is_required_or_else_all() -> None:
 
 def test_bytes_are_base64() -> None:
     assert example_of({"type": "string", "contentEncoding": "base64"}) == "aGVsbG8="
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "INT64", "BOOL", "BYTES"])
+def test_of_an_array_of_any_shape_it_is_a_list_that_is_taken(datatype: str) -> None:
+    example = example_of(lists_schema(datatype, ()))
+    assert from_lists(example, datatype, ()).shape == (1,)
