@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import grpc
 import pytest
 
-from tests.support.caller import echo_request, stub
+from tests.support.caller import Talk, echo_request, read, stub
 from tests.support.edge import running_edge
 from tests.support.otlp import Span
 from tests.support.router import running_mesh
@@ -52,6 +53,16 @@ inferloom-edge  ingress  server  model=echo
             await traced.traces.until(lambda: len(edges(traced.traces.spans[seen:])) >= 2)
             (trace,) = {span.trace for span in edges(traced.traces.spans[seen:])}
             await traced.traces.are(trace, expected, *SHOWN)
+
+            caller = asked()
+            async with Talk(face, metadata=caller.metadata) as talk:
+                for number in range(2):
+                    await talk.say(echo_request([number]))
+                    assert read((await talk.hear()).infer_response) == [number]
+                await talk.call.done_writing()
+                assert await talk.call.code() is grpc.StatusCode.OK
+            each = "".join(expected.splitlines(keepends=True)[-3:])  # of Triton's, for a message
+            await traced.traces.are(caller.trace, expected + each, *SHOWN)
 
 
 def edges(spans: list[Span]) -> list[Span]:

@@ -90,26 +90,37 @@ async def test_callers_who_have_decided_are_followed(tmp_path: Path) -> None:
         assert front.asked[2].headers["traceparent"] == no.metadata[0][1]
 
 
+async def test_with_a_ratio_of_one_there_is_no_second_listener(tmp_path: Path) -> None:
+    async with front_of(tmp_path, 1.0) as (front, traces):
+        for metadata in ((), asked(sampled=False).metadata, asked().metadata):
+            assert (await front.call(infer(), metadata=metadata)).startswith("iris/")
+        await traces.until(lambda: len(ingress(traces)) == 2)
+        assert [each.headers["traceparent"][-2:] for each in front.asked] == ["01", "00", "01"]
+        assert passed(front) == 0
+
+
 async def test_a_retried_and_a_failed_request_have_their_whole_trees(tmp_path: Path) -> None:
+    def tree(model: str, *tries: str, failed: bool = False) -> str:
+        top = f"inferloom-edge  ingress  server  model={model}{'  ERROR' if failed else ''}"
+        return "\n".join([top, *(f"  inferloom-edge  router {each} egress  client  model={model}" for each in tries)])
+
+    async def shown(traces: Traces, trace: str) -> str:
+        await traces.until(lambda: any(span.name == "ingress" for span in traces.of(trace)))  # it ends last
+        return outline(traces.of(trace), ("model",))
+
     async with front_of(tmp_path, 0.0, down=["iris/one", "gone/one"]) as (front, traces):
         call = asked()
         assert (await front.call(infer("gone"), metadata=call.metadata)).startswith("UNAVAILABLE")
-        await traces.until(lambda: len(traces.of(call.trace)) == 5)
-        failed = outline(traces.of(call.trace), ("model",)).splitlines()
-        assert failed[0] == "inferloom-edge  ingress  server  model=gone  ERROR"
-        assert failed[1:] == ["  inferloom-edge  router model/gone egress  client  model=gone  ERROR"] * 4
-
+        assert await shown(traces, call.trace) == tree("gone", *["model/gone"] * 3, failed=True)
+        assert call.top(traces.of(call.trace)).attributes["client.address"]
         trees = set()
-        for _ in range(30):
+        for _ in range(30):  # the first try is at either replica
             call = asked()
             assert await front.call(infer("iris"), metadata=call.metadata) == "iris/two"
-            await traces.until(lambda call=call: any(span.name == "ingress" for span in traces.of(call.trace)))  # type: ignore[misc]
-            trees.add(outline(traces.of(call.trace), ("model",)))
+            trees.add(await shown(traces, call.trace))
             if len(trees) == 2:
                 break
-        top = "inferloom-edge  ingress  server  model=iris\n"
-        each = "  inferloom-edge  router model/iris egress  client  model=iris"
-        assert trees == {top + each, f"{top}{each}\n{each}  ERROR"}
+        assert trees == {tree("iris", "model/iris"), tree("iris", "model/iris", "model/iris")}
 
 
 async def test_large_requests_and_streams_pass_through_it(tmp_path: Path) -> None:

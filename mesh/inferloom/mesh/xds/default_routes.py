@@ -19,7 +19,7 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from inferloom.mesh.oip import MODEL_INFER, MODEL_STREAM_INFER
 from inferloom.mesh.xds.messages import OFF, duration, packed
-from inferloom.mesh.xds.types import INFER, LUA, MESH_HTTP, MESH_ROUTER, STREAM_NAMES, TRANSCODER
+from inferloom.mesh.xds.types import INFER, LUA, MESH_HTTP, MESH_ROUTER, STREAM_FRAMES, STREAM_NAMES, TRANSCODER
 
 __all__ = ["EVERYTHING", "default_host", "default_routes"]
 
@@ -37,7 +37,7 @@ def default_host(body_limit: int) -> VirtualHost:
     own = []
     for method, config in (
         (MODEL_INFER, {LUA: packed(LuaPerRoute(name=INFER))}),
-        (MODEL_STREAM_INFER, {STREAM_NAMES: _on()}),
+        (MODEL_STREAM_INFER, {STREAM_FRAMES: _on(), STREAM_NAMES: _on()}),
     ):
         route, _ = default_routes(body_limit)
         route.match = RouteMatch(path=method.path, grpc=RouteMatchGrpcRouteMatchOptions())

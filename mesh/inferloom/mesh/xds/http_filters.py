@@ -24,7 +24,7 @@ from inferloom.mesh.oip import MODEL_STREAM_INFER, pb
 from inferloom.mesh.xds import lua
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.messages import packed
-from inferloom.mesh.xds.types import INFER, LUA, STREAM_NAMES, TRANSCODER
+from inferloom.mesh.xds.types import INFER, LUA, STREAM_FRAMES, STREAM_NAMES, TRANSCODER
 from inferloom.v1 import mesh_pb2
 
 __all__ = ["descriptors", "http_filters"]
@@ -33,8 +33,9 @@ MESH_SERVICE = mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name
 
 
 def http_filters(settings: EdgeSettings) -> list[HttpFilter]:
-    """In their order. Two are switched on by the routes that want them (default_routes.py)."""
+    """In their order. Three are switched on by the routes that want them (default_routes.py)."""
     return [
+        _filter(STREAM_FRAMES, Lua(default_source_code=DataSource(inline_string=lua.frames())), disabled=True),
         _filter(STREAM_NAMES, _stream_names(), disabled=True),
         _filter(LUA, _lua(settings)),
         _filter(TRANSCODER, _mesh_service(), disabled=True),

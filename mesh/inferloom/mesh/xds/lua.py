@@ -9,8 +9,9 @@
     aim       which replicas, and what is written into the request
     grpc, rest, main
 
-Each file is one Lua function whose result is kept under the file's name, and it sees those before it. Nothing of a request
-ever becomes Lua source; what comes from settings is quoted byte by byte.
+Each file is one Lua function whose result is kept under the file's name, and it sees those before it; frames.lua alone is the
+source of a filter of its own (http_filters.py). Nothing of a request ever becomes Lua source; what comes from settings is
+quoted byte by byte.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.exposures import ASKED, KEY, NAMESPACE
 from inferloom.mesh.xds.types import ARM_HEADER, FACE_HEADER, MODEL_HEADER, VERSION_HEADER
 
-__all__ = ["literal", "patterns", "source"]
+__all__ = ["frames", "literal", "patterns", "source"]
 
 FILES = ("answers", "sha256", "guard", "split", "walk", "aim", "grpc", "rest", "main")
 CALL_STREAM = f"/{TYPED}/CallStream"
@@ -52,6 +53,11 @@ def source(settings: EdgeSettings, entry: str = "request") -> str:
     parts = [f"local settings = {literal(_settings(settings))}"]
     parts += [f"local {name} = (function()\n{_file(name)}\nend)()" for name in FILES]
     return "\n\n".join([*parts, f"envoy_on_request = main.{entry}", ""])
+
+
+def frames() -> str:
+    """The source for the filter before the one that reads the name of a stream's model."""
+    return _file("frames") + "\n"
 
 
 def literal(value: Value) -> str:

@@ -89,7 +89,7 @@ class Session:
             return []  # overtaken by a newer answer, whose verdict says all that this one does
         late = subscription.late
         if subscription.waiting:
-            self._verdict(subscription, ask.error)
+            self._verdict(subscription, ask.error, now)
         if subscription.ask(ask.names) or late:
             self._back_to(ask.type, now)
         return self._advance(now)
@@ -120,7 +120,7 @@ class Session:
     def _enter(self, step: int, now: float) -> None:
         self._step, self._entered = step, now
 
-    def _verdict(self, subscription: Subscription, error: str) -> None:
+    def _verdict(self, subscription: Subscription, error: str, now: float) -> None:
         if error:
             guilty = subscription.refuse(error)
             self._refused(subscription.kind, error, guilty)
@@ -130,6 +130,10 @@ class Session:
             new = subscription.taken()
             if subscription.kind == RDS:
                 self._remember_clusters(new, self._sent_clusters)
+            elif subscription.kind == CDS and self._step == ENDPOINTS and subscription.halved:
+                self._step = CLUSTERS  # the other half
+            elif subscription.kind == CDS and self._step == LAST and new:
+                self._enter(CLUSTERS, now)  # taken late: endpoints and routes have gone past it
 
     def _remember_clusters(self, units: list[str], clusters_of: Mapping[str, frozenset[str]]) -> None:
         for unit in units:

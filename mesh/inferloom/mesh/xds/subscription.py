@@ -17,6 +17,8 @@ from inferloom.mesh.xds.target import Units, digest, owner
 
 __all__ = ["Refusal", "Subscription"]
 
+UNCERTAIN = b""  # one of several; no unit is empty
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -38,6 +40,7 @@ class Subscription:
         self.known = False  # what it holds: something was taken on this stream, or it says so itself
         self.have: dict[str, bytes] = {}  # taken
         self.sent: dict[str, bytes] = {}  # not yet taken or refused
+        self._overtaken: dict[str, bytes] = {}  # sent before that, and no verdict came: it may hold these
         self.refused: dict[str, Refusal] = {}
         self.again: set[str] = set()  # to be sent even if they are as before
         self.nonce = ""
@@ -63,6 +66,11 @@ class Subscription:
         new, self.asked, self.wildcard = now - self.asked, now, False
         self.have = {unit: data for unit, data in self.have.items() if self.wants(unit)}
         return new
+
+    @property
+    def halved(self) -> bool:
+        """Whether a part of what was refused together is still to be tried."""
+        return bool(self._groups)
 
     def forget_groups(self) -> None:
         self._groups.clear()
@@ -93,7 +101,7 @@ class Subscription:
             self.have, self.version, self.offered = dict(want), self.claimed, self.claimed
             self.answered = self.known = True
         changed = [unit for unit in want if self._differs(unit, want)]
-        held = {*self.have, *self._perhaps()}
+        held = {*self.have, *self._perhaps(), *self._overtaken}
         gone = self.kind != EDS and any(unit not in want for unit in held)
         if not changed and not gone and (self.known or self.kind in (EDS, RDS)):
             return None
@@ -119,7 +127,12 @@ class Subscription:
 
     def _differs(self, unit: str, want: Units) -> bool:
         data = want[unit]
-        return unit in self.again or self.have.get(unit) != data or self._perhaps().get(unit, data) != data
+        return (
+            unit in self.again
+            or self.have.get(unit) != data
+            or self._perhaps().get(unit, data) != data
+            or self._overtaken.get(unit, data) != data
+        )
 
     def _perhaps(self) -> Units:
         """What the client may hold beyond that: it has been told, and is late with its verdict."""
@@ -127,6 +140,11 @@ class Subscription:
 
     def send(self, trial: dict[str, bytes], nonce: str, now: float) -> str:
         """It is on its way. Returns its version."""
+        if self.waiting:
+            for unit, data in self.sent.items():
+                self._overtaken[unit] = data if self._overtaken.get(unit, data) == data else UNCERTAIN
+            if self.kind != EDS:
+                self._overtaken.update(dict.fromkeys(self.have.keys() - self.sent.keys(), UNCERTAIN))  # or gone
         self.sent, self.nonce, self.since = trial, nonce, now
         self.waiting, self.late, self.answered = True, False, True
         self.pushes += 1
@@ -137,7 +155,12 @@ class Subscription:
     def taken(self) -> list[str]:
         """The last push was acknowledged. Returns what is new in it."""
         new = [unit for unit, data in self.sent.items() if self.have.get(unit) != data]
-        self.have = {**self.have, **self.sent} if self.kind == EDS else self.sent
+        if self.kind == EDS:
+            self.have = {**self.have, **self.sent}
+            self._overtaken = {unit: data for unit, data in self._overtaken.items() if unit not in self.sent}
+        else:
+            self.have = self.sent
+            self._overtaken.clear()
         self.version = self.offered
         self.waiting, self.late, self.known = False, False, True
         self.acks += 1
@@ -152,6 +175,7 @@ class Subscription:
         named = [unit for unit in group if _names(why, unit)]
         if not group:  # it does not let go of something: what it was told counts, lest it be told for ever
             self.have, self.known = self.sent, True
+            self._overtaken.clear()
         elif len(group) == 1 or (named and self.kind not in (EDS, RDS)):
             guilty = named or group
             if left := [unit for unit in group if unit not in guilty]:

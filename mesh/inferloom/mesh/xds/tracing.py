@@ -2,9 +2,9 @@
 
 Envoy follows a caller that has decided on sampling. Each try at a replica is a client's span below the one of the request.
 
-Envoy makes and tags the spans of a request before it throws them away, which costs an eighth of what the request does. So
-where less than all are taken nothing is traced at the listener: its routes pick the requests to be traced and send them
-through a second one (traced_listener.py), which traces whatever comes.
+Envoy makes and tags spans before it throws away those that are not sampled, which costs a third of what the request itself
+does. So where less than all are taken nothing is traced at the listener: its routes (traced_routes.py) pick the requests to
+be traced and send them through a second one (traced_listener.py), which traces whatever comes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ __all__ = ["COLLECTOR", "collectors", "picks", "traced"]
 COLLECTOR = "otlp"  # the cluster's name; those of replicas have prefixes
 SERVICE = "inferloom-edge"
 TIMEOUT = 5.0  # seconds for one message of spans
-TAGS = {"inferloom.model": MODEL_HEADER, "inferloom.request_id": "x-request-id"}
+TAGS = {  # peer.address, Envoy's own tag, is the first listener where there are two
+    "inferloom.model": MODEL_HEADER,
+    "inferloom.request_id": "x-request-id",
+    "client.address": "x-forwarded-for",
+}
 _SAMPLERS = "envoy.tracers.opentelemetry.samplers."
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "ROUTE",
     "ROUTING_HEADERS",
     "STREAM",
+    "STREAM_FRAMES",
     "STREAM_NAMES",
     "TRACED",
     "TRACED_MODEL",
@@ -54,7 +55,8 @@ TRACED_MODEL = "+"  # ... and once it has gone to be traced
 
 LUA = "envoy.filters.http.lua"  # the filter, and the key of routes' metadata that it reads
 INFER = "infer"  # the filter's source for the route of ModelInfer
-STREAM_NAMES = "envoy.filters.http.grpc_field_extraction"  # filters that only some routes switch on
+STREAM_FRAMES = "envoy.filters.http.lua.frames"  # filters that only some routes switch on
+STREAM_NAMES = "envoy.filters.http.grpc_field_extraction"
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 
 

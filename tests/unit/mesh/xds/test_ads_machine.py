@@ -192,5 +192,5 @@ class Machine(RuleBasedStateMachine):
         assert not missing or self.lost, missing
 
 
-Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None, derandomize=True)
 TestMachine = Machine.TestCase

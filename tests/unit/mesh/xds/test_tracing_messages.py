@@ -33,7 +33,7 @@ def managers(settings: EdgeSettings) -> dict[str, dict[str, Any]]:
 def picked(settings: EdgeSettings) -> list[dict[str, Any]]:
     """The routes of those that are picked: all before the usual ones."""
     usual = default_host(1)
-    found = as_json(picking_host(usual, settings))["routes"]
+    found: list[dict[str, Any]] = as_json(picking_host(usual, settings))["routes"]
     assert found[-len(usual.routes) :] == as_json(usual)["routes"]
     return found[: -len(usual.routes)]
 

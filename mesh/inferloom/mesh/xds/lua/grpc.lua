@@ -6,6 +6,7 @@ local ERRORS = { [walk.MALFORMED] = settings.malformed, [walk.MANY] = settings.m
 
 -- The messages of a stream stay as they are: its model is the first one's (grpc_field_extraction has read it).
 local function stream(h, headers)
+  headers:remove("content-length") -- frames.lua may have set one, of what it has cut
   local found = h:streamInfo():dynamicMetadata():get("envoy.filters.http.grpc_field_extraction")
   local names = found and found["model_name"]
   local model = type(names) == "table" and names[1] or nil
