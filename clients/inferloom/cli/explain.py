@@ -11,7 +11,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 
-from inferloom.cli.explain_ask import connected
+from inferloom.cli.explain_ask import Asking, connected
+from inferloom.cli.explain_edges import Edges, one_of, together
 from inferloom.cli.explain_story import story
 from inferloom.cli.explain_table import table_of_recent
 from inferloom.clients.channel import Endpoint
@@ -23,35 +24,59 @@ __all__ = ["explain"]
 PLAIN = 180  # columns where stdout is no terminal
 
 
-async def explain(request_id: str | None, endpoint: Endpoint, token: str | None, *, limit: int, json: bool) -> None:
+async def explain(
+    request_id: str | None, endpoint: Endpoint, token: str | None, *, limit: int, json: bool, control: str = ""
+) -> None:
     """One request as a story, or the last ones as a table.
 
     Args:
         request_id: or a trace id; None: the last ones.
         limit: of the table's rows.
+        control: HOST:PORT of the mesh's control plane, or several separated by commas; "": it has none.
 
     Raises:
+        ConfigError: `control` is no address.
         InvalidInput: nobody remembers the request.
         RegistryUnavailable: no mesh answers there.
         Unsupported: what answers is older, or no router.
     """
+    edges = Edges(control, token)
     async with connected(endpoint, token) as mesh:
         if request_id is None:
-            answer = await mesh.explain("ListRecent", pb.ListRecentRequest(limit=limit))
+            question = pb.ListRecentRequest(limit=limit)
+            answer = await mesh.explain("ListRecent", question)
+            told, silent = await edges.ask("ListRecent", question)
+            together(answer, told, limit)
+            for why in silent:
+                print(why, file=sys.stderr)
             if json:
                 _print_json(answer)
                 return
             console = Console(width=None if sys.stdout.isatty() else PLAIN)
             console.print(table_of_recent(answer))
             return
-        try:
-            told = await mesh.explain("Explain", pb.ExplainRequest(request_id=request_id))
-        except grpc.aio.AioRpcError as error:
-            raise InvalidInput(f"{error.details()}; `inferloom explain` lists those that are kept") from None
+        one = await _one(mesh, edges, request_id)
         if json:
-            _print_json(told)
+            _print_json(one)
         else:
-            print("\n".join(story(told)))
+            print("\n".join(story(one)))
+
+
+async def _one(mesh: Asking, edges: Edges, request_id: str) -> pb.Explanation:
+    """Of whoever knows it."""
+    question = pb.ExplainRequest(request_id=request_id)
+    told, silent = await edges.ask("Explain", question)
+    for why in silent:
+        print(why, file=sys.stderr)
+    router, unknown = None, ""
+    try:
+        router = await mesh.explain("Explain", question)
+    except grpc.aio.AioRpcError as error:
+        unknown = f"{error.details()}; `inferloom explain` lists those that are kept"
+    found = one_of(router, told)
+    if found is None:
+        raise InvalidInput(unknown)
+    return found
 
 
 def _print_json(message: Message) -> None:

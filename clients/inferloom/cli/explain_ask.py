@@ -18,10 +18,15 @@ PATIENCE = 5.0  # seconds
 
 
 class Asking:
-    """The services of one mesh."""
+    """The services of one mesh.
 
-    def __init__(self, endpoint: Endpoint, channel: grpc.aio.Channel, token: str | None) -> None:
+    Args:
+        absent: what is said where nobody answers; "": that there is no mesh.
+    """
+
+    def __init__(self, endpoint: Endpoint, channel: grpc.aio.Channel, token: str | None, absent: str = "") -> None:
         self.address = endpoint.address
+        self._absent = absent or f"no mesh answers at {self.address}: start one with `inferloom up`"
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._mesh: Any = mesh_pb2_grpc.MeshServiceStub(channel)  # type: ignore[no-untyped-call]
         self._explain: Any = explain_pb2_grpc.ExplainServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -50,12 +55,12 @@ class Asking:
             if code is grpc.StatusCode.UNIMPLEMENTED:
                 raise Unsupported(f"{told}: no router of this release answers there") from None
             if code is grpc.StatusCode.UNAVAILABLE:
-                told = f"no mesh answers at {self.address}: start one with `inferloom up`"
+                told = self._absent
             raise RegistryUnavailable(told) from None
 
 
 @asynccontextmanager
-async def connected(endpoint: Endpoint, token: str | None) -> AsyncIterator[Asking]:
-    """A connection for as long as the block."""
+async def connected(endpoint: Endpoint, token: str | None, absent: str = "") -> AsyncIterator[Asking]:
+    """A connection for as long as the block. `absent` as Asking takes it."""
     async with endpoint.connect() as channel:
-        yield Asking(endpoint, channel, token)
+        yield Asking(endpoint, channel, token, absent)

@@ -10,12 +10,16 @@ from inferloom.v1 import explain_pb2 as pb
 
 __all__ = ["story"]
 
+EDGE = "edge "  # what the processes of edges begin with
 KINDS = {"failed": "it failed", "slow": "it was slow", "asked": "it asked to be explained"}
-LAYERS = {
+LAYERS = {  # of a router, and of an edge
     "admission": "admission to the router",
     "split": "choosing an arm",
     "retry": "choosing replicas, and waiting before attempts",
     "attempt": "attempts at replicas",
+    "before": "reading the request, and attempts before the last",
+    "replica": "the last attempt, until the answer's first byte",
+    "after": "sending the answer",
 }
 
 
@@ -58,7 +62,7 @@ def _course(told: pb.Explanation) -> Iterator[str]:
     """Attempts and steps in the order in which they began."""
     if told.arm:
         yield f"split {told.split}: arm {told.arm}"
-    routed = bool(told.layers)  # else these are calls that were made inside of it
+    routed = told.layers or told.process.startswith(EDGE)  # else these are calls that were made inside of it
     for number, attempt in enumerate(told.attempts, 1):
         yield _attempt(attempt, f"attempt {number} at" if routed else f"calls {attempt.model} at")
     for step in told.steps:
@@ -71,6 +75,8 @@ def _attempt(attempt: pb.AttemptTold, what: str) -> str:
     method = f" ({attempt.method})" if attempt.method else ""
     why = f": {attempt.why}" if attempt.why else ""
     where = f"{attempt.replica} ({attempt.address})" if attempt.address else attempt.replica
+    if not attempt.after_ms and not attempt.ms:  # of an edge that has no more of it
+        return f"{'':12}  {what} {where}{f': {attempt.code}' if attempt.code else ''}{why}"
     return f"+{attempt.after_ms:8.1f} ms  {what} {where}{method}: {attempt.code} after {attempt.ms:.1f} ms{why}"
 
 

@@ -66,6 +66,14 @@ Shared = Annotated[
         help="HOST:PORT of this machine's control process, which then watches Consul for this one.",
     ),
 ]
+Control = Annotated[
+    str | None,
+    typer.Option(
+        "--control",
+        envvar="INFERLOOM_CONTROL",
+        help="HOST:PORT of the control plane of a gateway, several with commas; default: that of the mesh that runs here.",
+    ),
+]
 Drain = Annotated[float, typer.Option("--drain-timeout", min=0, help="Seconds for what is in flight when it stops.")]
 Exposures = Annotated[Path | None, typer.Option(help="File for who was shown which arm, as lines of JSON.")]
 Http = Annotated[
@@ -634,6 +642,7 @@ def explain(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Rows of the list; 0: all that are kept.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    control: Control = None,
     mesh: Mesh = None,
     token: Token = None,
     ca: Ca = None,
@@ -646,12 +655,14 @@ def explain(
     from inferloom.clients.channel import Endpoint
 
     state = find(mesh, token)
-    _run(run(request_id, Endpoint(state.address, ca=ca, cert=cert, key=key), state.token, limit=limit, json=json))
+    endpoint = Endpoint(state.address, ca=ca, cert=cert, key=key)
+    _run(run(request_id, endpoint, state.token, limit=limit, json=json, control=control or state.control))
 
 
 @app.command()
 def top(
     once: Annotated[bool, typer.Option("--once", help="Print one frame.")] = False,
+    control: Control = None,
     mesh: Mesh = None,
     token: Token = None,
     ca: Ca = None,
@@ -664,7 +675,8 @@ def top(
     from inferloom.clients.channel import Endpoint
 
     state = find(mesh, token)
-    _run(run(Endpoint(state.address, ca=ca, cert=cert, key=key), state.token, once=once))
+    endpoint = Endpoint(state.address, ca=ca, cert=cert, key=key)
+    _run(run(endpoint, state.token, once=once, control=control or state.control))
 
 
 @app.command()

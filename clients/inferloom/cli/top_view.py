@@ -18,6 +18,8 @@ from inferloom.v1 import explain_pb2, mesh_pb2
 __all__ = ["frame"]
 
 K = TypeVar("K", bound=Hashable)
+Figures = Mapping[tuple[str, str], explain_pb2.ReplicaFigures]
+PASSED_OVER = "passed over by Envoy: its answers failed"
 WORDS = 60  # characters of a failure's reason
 
 
@@ -36,6 +38,7 @@ def frame(look: Look) -> RenderableType:
 def _title(look: Look) -> str:
     count, age = len(look.models.models), look.models.age_seconds
     busy = sum(replica.load.in_flight for model in look.models.models for replica in model.replicas)
+    busy += sum(figures.in_flight for figures in look.of_edges().values())
     rate = sum(look.rates.models.values()) if look.rates is not None else 0.0
     stale = f"; the catalog is {age:.0f} s old" if age > 1 else ""
     return f"mesh {look.address}: {count} names, {rate:.1f} requests/s, {busy} in flight{stale}; q quits"
@@ -48,7 +51,7 @@ def _models(look: Look) -> Table:
     table.add_column("state")
     for heading in ("req/s", "in flight", "p50 ms", "p99 ms", "load ms", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
-    figures = {each.name: each for each in look.figures.models}
+    figures, edges = look.of_models(), look.of_edges()
     rates = look.rates.models if look.rates is not None else {}
     for model in look.models.models:
         known = figures.get(model.name)
@@ -57,7 +60,7 @@ def _models(look: Look) -> Table:
             f"{len(model.replicas)} {_kind(model)}",
             "",
             _rate(rates, model.name),
-            str(sum(replica.load.in_flight for replica in model.replicas)),
+            str(sum(each.load.in_flight + _of(edges, model.name, each).in_flight for each in model.replicas)),
             *(
                 (_ms(known.p50_ms), _ms(known.p99_ms), "", str(known.failed))
                 if known is not None
@@ -65,25 +68,31 @@ def _models(look: Look) -> Table:
             ),
         )
         for replica in model.replicas:
-            table.add_row("", *_replica(look, model.name, replica))
+            table.add_row("", *_replica(look, model.name, replica, _of(edges, model.name, replica)))
     return table
 
 
-def _replica(look: Look, model: str, replica: mesh_pb2.Replica) -> Iterator[str]:
+def _of(edges: Figures, model: str, replica: mesh_pb2.Replica) -> explain_pb2.ReplicaFigures:
+    return edges.get((model, replica.id)) or explain_pb2.ReplicaFigures()
+
+
+def _replica(look: Look, model: str, replica: mesh_pb2.Replica, edges: explain_pb2.ReplicaFigures) -> Iterator[str]:
     load = replica.load
     state, why = state_and_why(replica)
     health = why or state
     if why and state != "serving" and not why.startswith(state):
         health = f"{state}: {why}"
-    good = state == "serving" and load.breaker in ("closed", "")
+    if edges.passed_over and health == state:
+        health = PASSED_OVER
+    good = state == "serving" and not edges.passed_over and load.breaker in ("closed", "")
     yield escape(f"{replica.id} {', '.join(replica.versions)}".rstrip())
     yield f"[{'green' if good else 'red'}]{escape(health)}[/]"
     yield _rate(look.rates.replicas if look.rates is not None else {}, (model, replica.id))
-    yield str(load.in_flight)
+    yield str(load.in_flight + edges.in_flight)
     yield ""
     yield ""
     yield _ms(load.latency_ms)
-    yield str(load.failures)
+    yield str(load.failures + edges.failed)
 
 
 def _splits(splits: list[mesh_pb2.SplitFiguresResponse]) -> Table:

@@ -167,20 +167,38 @@ class FiguresResponse(_message.Message):
     def __init__(self, process: _Optional[str] = ..., seconds: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelFigures, _Mapping]]] = ..., pipelines: _Optional[_Iterable[_Union[PipelineFigures, _Mapping]]] = ..., splits: _Optional[_Iterable[str]] = ..., unanswered: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ModelFigures(_message.Message):
-    __slots__ = ("name", "requests", "failed", "p50_ms", "p99_ms", "in_flight")
+    __slots__ = ("name", "requests", "failed", "p50_ms", "p99_ms", "in_flight", "per_second", "replicas")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     P50_MS_FIELD_NUMBER: _ClassVar[int]
     P99_MS_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
     name: str
     requests: int
     failed: int
     p50_ms: float
     p99_ms: float
     in_flight: int
-    def __init__(self, name: _Optional[str] = ..., requests: _Optional[int] = ..., failed: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., in_flight: _Optional[int] = ...) -> None: ...
+    per_second: float
+    replicas: _containers.RepeatedCompositeFieldContainer[ReplicaFigures]
+    def __init__(self, name: _Optional[str] = ..., requests: _Optional[int] = ..., failed: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., in_flight: _Optional[int] = ..., per_second: _Optional[float] = ..., replicas: _Optional[_Iterable[_Union[ReplicaFigures, _Mapping]]] = ...) -> None: ...
+
+class ReplicaFigures(_message.Message):
+    __slots__ = ("replica", "in_flight", "failed", "per_second", "passed_over")
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    PASSED_OVER_FIELD_NUMBER: _ClassVar[int]
+    replica: str
+    in_flight: int
+    failed: int
+    per_second: float
+    passed_over: bool
+    def __init__(self, replica: _Optional[str] = ..., in_flight: _Optional[int] = ..., failed: _Optional[int] = ..., per_second: _Optional[float] = ..., passed_over: _Optional[bool] = ...) -> None: ...
 
 class PipelineFigures(_message.Message):
     __slots__ = ("name", "requests", "failed", "nodes", "edges")

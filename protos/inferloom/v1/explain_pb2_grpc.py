@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class ExplainServiceStub:
     """Why a request was slow or failed, and what a process does now. Answered by routers and by hosts, each for itself; a router
-    asks the hosts it knows as well.
+    asks the hosts it knows as well. A control plane answers for the requests that its edges send to replicas themselves.
     """
 
     def __init__(self, channel):
@@ -55,7 +55,7 @@ class ExplainServiceStub:
 
 class ExplainServiceServicer:
     """Why a request was slow or failed, and what a process does now. Answered by routers and by hosts, each for itself; a router
-    asks the hosts it knows as well.
+    asks the hosts it knows as well. A control plane answers for the requests that its edges send to replicas themselves.
     """
 
     def Explain(self, request, context):
@@ -107,7 +107,7 @@ def add_ExplainServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ExplainService:
     """Why a request was slow or failed, and what a process does now. Answered by routers and by hosts, each for itself; a router
-    asks the hosts it knows as well.
+    asks the hosts it knows as well. A control plane answers for the requests that its edges send to replicas themselves.
     """
 
     @staticmethod

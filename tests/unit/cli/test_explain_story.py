@@ -52,6 +52,19 @@ def explanation(spec: dict[str, Any], **changes: Any) -> pb.Explanation:
     return ParseDict({**spec, **changes}, pb.Explanation())
 
 
+def test_of_an_edge_only_what_it_knows_is_told() -> None:
+    tried = {"model": "iris", "replica": "a or b", "why": "Envoy tried again"}
+    unsent = {"model": "iris", "replica": "b", "address": "h:2", "code": "UNAVAILABLE", "why": "no connection"}
+    changes = {"code": "UNAVAILABLE", "kind": "failed", "layers": {}, "passed_over": [], "process": "edge e"}
+    lines = [line.strip() for line in story(explanation(RETRIED, attempts=[tried, unsent], **changes))]
+    assert "attempt 1 at a or b: Envoy tried again" in lines
+    assert "attempt 2 at b (h:2): UNAVAILABLE: no connection" in lines
+    assert "where the time went:" not in lines
+    times = {"before": 1, "replica": 9, "after": 2}
+    lines = [line.strip() for line in story(explanation(RETRIED, layers=times, process="edge e"))]
+    assert "9.00 ms  the last attempt, until the answer's first byte" in lines
+
+
 def test_a_retried_request_is_told_attempt_by_attempt() -> None:
     lines = [line.strip() for line in story(explanation(RETRIED))]
     assert lines[0] == "r-1: iris version 2 (ModelInfer), OK after 12.0 ms"

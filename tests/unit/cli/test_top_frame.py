@@ -58,6 +58,20 @@ def test_the_rates_are_what_came_between_two_looks() -> None:
     assert "100.0 requests/s, 3 in flight" in text
 
 
+def test_what_edges_send_themselves_is_added_to_what_the_router_answers() -> None:
+    a = explain_pb2.ReplicaFigures(replica="a", in_flight=4, failed=2, per_second=12.5, passed_over=True)
+    iris = explain_pb2.ModelFigures(
+        name="iris", requests=50, failed=1, p50_ms=2.5, p99_ms=20, in_flight=4, per_second=12, replicas=[a]
+    )
+    now = look(300, 12.0)
+    now.edges = [explain_pb2.FiguresResponse(models=[iris])] * 2
+    text = shown(since(look(100, 10.0), now))
+    assert row(text, "iris") == ["iris", "3 replicas", "", "124.0", "11", "2.5", "20.0", "", "9"]
+    assert row(text, "a")[2:5] == ["passed over by Envoy: its answers failed", "125.0", "11"]
+    assert row(text, "b")[2] == "open (5 failures in a row, 2 s left)"
+    assert "124.0 requests/s, 11 in flight" in text
+
+
 def test_why_a_replica_takes_no_requests_is_told_once() -> None:
     text = shown(look(1, 1.0))
     assert row(text, "b")[2] == "open (5 failures in a row, 2 s left)"

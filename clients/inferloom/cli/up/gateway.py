@@ -47,7 +47,7 @@ class Gateway:
             InferloomError: it does not start; says why.
         """
         ports = self._ports
-        options = ["--grpc", str(ports.control), "--registry", self._registry, "--admin", "127.0.0.1:0"]
+        options = ["--grpc", str(ports.control), "--registry", self._registry, "--admin", str(ports.control_admin)]
         options += ["--router", str(ports.router), "--router-http", str(ports.http)]
         await self._start("control", options)
 

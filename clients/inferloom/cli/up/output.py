@@ -45,11 +45,12 @@ class Output:
             self._status = None
         self._last = ""
 
-    def ready(self, address: str, admin: str, calls: Sequence[str], http: str = "") -> None:
+    def ready(self, address: str, admin: str, calls: Sequence[str], http: str = "", edges: str = "") -> None:
         """The ready line, for scripts to wait for, and what a person may do next.
 
         Args:
             http: HOST:PORT of the HTTP port, where it is open.
+            edges: HOST:PORT where the control plane tells its metrics and those of Envoy.
         """
         self.done()
         self.is_ready = True
@@ -59,6 +60,8 @@ class Output:
         option = "" if address == DEFAULT else f" --mesh {address}"
         if http:
             print(f"\nevery call by JSON: http://{http}/docs")
+        if edges:
+            print(f"\nmetrics:           http://{admin}/metrics, and of what Envoy does http://{edges}/metrics")
         print(f"\nadd a model:       inferloom add MODEL.onnx{option}")
         print(f"see the mesh live: inferloom models{option}")
         print("stop:              Ctrl-C", flush=True)

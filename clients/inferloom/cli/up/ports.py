@@ -24,6 +24,7 @@ class Ports:
     router: Address  # where the router takes gRPC
     http: Address | None  # where it takes JSON; None: nowhere
     control: Address | None = None  # of the control plane; None: there is none
+    control_admin: Address | None = None  # its admin face: the same however often it is started, for a Prometheus
     note: str = ""  # for the user, where the HTTP port is not the default one because that is in use
 
     @property
@@ -59,8 +60,8 @@ def choose_ports(mesh: MeshSpec, *, grpc: str | None, http: str | None, gateway:
     if envoy:
         if asked is not None:
             raise ConfigError(f"{place}: with gateway: envoy HTTP is on {public}, as gRPC is; leave `http` out")
-        router, web, control = (Address(LOOPBACK, free_port()) for _ in range(3))
-        return Ports(public, router, web, control=control), notes
+        router, web, control, admin = (Address(LOOPBACK, free_port()) for _ in range(4))
+        return Ports(public, router, web, control, admin), notes
     chosen, note = choose_http(asked)
     if chosen is not None and not chosen.loopback:
         notes.append(f"whoever reaches {chosen} can call the services: put a proxy with TLS and a login before it")

@@ -197,7 +197,8 @@ class _Up:
         typed, mounted = names_of(registry.catalog, settled.named)
         calls = await example_requests(client, http, typed, mounted)
         calls += await example_calls(client, [*([] if http else typed), *settled.models])
-        self._output.ready(client, where.admin, calls, http)
+        edges = settled.ports.control_admin
+        self._output.ready(client, where.admin, calls, http, str(edges) if edges is not None else "")
 
     async def _until(self, awaited: Coroutine[Any, Any, Any]) -> None:
         """Await something; what must not end, and does, raises here."""

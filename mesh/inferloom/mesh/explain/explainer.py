@@ -71,8 +71,10 @@ class Explainer:
     def keeps(self, story: Story) -> bool:
         """Whether there is room for one more: always for who asks; of others so many a second that overload, when everything
         fails, costs no more than it must. More would push each other out at once."""
-        if story.asked:
-            return True
+        return story.asked or self.room()
+
+    def room(self) -> bool:
+        """Whether one more is kept of this second's requests that nobody asked about."""
         second = int(self.now())
         if second != self._second:
             self._second, self._kept = second, 0
@@ -106,6 +108,10 @@ class Explainer:
         if story.asked:
             story.trailing += ((KEY, line(told)),)
 
+    def named(self, request_id: str) -> str:
+        """The id, cut; one that is drawn where there is none."""
+        return request_id[:LONGEST_ID] or f"{self._rng.getrandbits(64):016x}"
+
     def _keep(
         self,
         story: Story,
@@ -120,7 +126,7 @@ class Explainer:
         metadata = dict(asked.metadata)
         request_id = _text(metadata.get(REQUEST_ID)) or own_id() or _text(dict(trailing).get(ID_KEY))
         told: Told = {
-            "request_id": request_id[:LONGEST_ID] or f"{self._rng.getrandbits(64):016x}",
+            "request_id": self.named(request_id),
             "model": asked.model,
             "version": asked.version,
             "method": asked.method.rpartition("/")[2],

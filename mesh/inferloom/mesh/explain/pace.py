@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 
-__all__ = ["Pace"]
+__all__ = ["INFINITY", "WINDOW", "Pace"]
 
 BOUNDS = tuple(0.0001 * 1.2**number for number in range(78))  # seconds: 0.1 ms to 2 minutes
 WINDOW = 60.0  # seconds; what is told is of this window and the one before
@@ -53,6 +53,11 @@ class Pace:
         self.count += 1
         self.failed += 1
 
+    def add_counted(self, seconds: float, count: int) -> None:
+        """So many have answered since the last time, each after about so long: somebody else has counted them."""
+        self.count += count
+        self._recent[bisect_left(BOUNDS, seconds)] += count
+
     def refresh(self, now: float) -> None:
         """Forget what is too old, and say anew what is slow."""
         if now >= self._turn:
@@ -74,6 +79,15 @@ class Pace:
                 return low + (high - low) * (wanted - below) / count
             below += count
         return 0.0
+
+    def exceeded_by(self, most: int) -> float:
+        """Seconds that at most so many of the last answers took more than."""
+        above = 0
+        for number in range(len(BOUNDS), 0, -1):
+            above += self._recent[number] + self._before[number]
+            if above > most:
+                return BOUNDS[number] if number < len(BOUNDS) else INFINITY
+        return BOUNDS[0]
 
     def _above(self, part: float) -> float:
         """The upper bound of the quantile's bucket: what is not surely slower than it is not slow."""

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import structlog
-from google.protobuf.json_format import ParseDict
-from google.protobuf.json_format import ParseError as JsonError
 from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode
 
 from inferloom.mesh.catalog import Kind
 from inferloom.mesh.errors import InferloomError, ReplicaError
-from inferloom.mesh.explain.recent import MOST, Told
+from inferloom.mesh.explain.answers import explanation, model_figures
+from inferloom.mesh.explain.recent import MOST
 from inferloom.mesh.router.endpoint import Endpoint
 from inferloom.mesh.router.face import abort
 from inferloom.mesh.router.router import Router
@@ -57,7 +56,7 @@ class ExplainService(explain_pb2_grpc.ExplainServiceServicer):
             raise
 
     async def ListRecent(self, request: pb.ListRecentRequest, context: Any) -> pb.ListRecentResponse:  # noqa: N802
-        answer = pb.ListRecentResponse(requests=map(_message, self._explainer.recent.list(request.limit)))
+        answer = pb.ListRecentResponse(requests=map(explanation, self._explainer.recent.list(request.limit)))
         if request.alone:
             return answer
         told = await self._hosts("ListRecent", pb.ListRecentRequest(limit=request.limit, alone=True), answer)
@@ -75,17 +74,7 @@ class ExplainService(explain_pb2_grpc.ExplainServiceServicer):
         answer = pb.FiguresResponse(
             process=explainer.process, seconds=now, splits=sorted(self._router.splitting.splits)
         )
-        for name, pace in explainer.paces.items():
-            pace.refresh(now)
-            half, most = 1e3 * pace.quantile(0.5), 1e3 * pace.quantile(0.99)
-            answer.models.add(
-                name=name,
-                requests=pace.count,
-                failed=pace.failed,
-                p50_ms=half,
-                p99_ms=most,
-                in_flight=pace.in_flight,
-            )
+        answer.models.extend(model_figures(explainer, now))
         answer.pipelines.extend(self._pipelines())
         if not request.alone:
             for host in await self._hosts("Figures", pb.FiguresRequest(alone=True), answer):
@@ -102,7 +91,7 @@ class ExplainService(explain_pb2_grpc.ExplainServiceServicer):
             NotKept: nobody remembers it.
         """
         own = self._explainer.recent.find(request_id)
-        answer = None if own is None else _message(own)
+        answer = None if own is None else explanation(own)
         if not alone and (answer is None or not answer.HasField("inside")):
             told = await self._hosts("Explain", pb.ExplainRequest(request_id=request_id, alone=True), pb.Explanation())
             inside = next((each for each in told if each.request_id), None)
@@ -143,12 +132,3 @@ class ExplainService(explain_pb2_grpc.ExplainServiceServicer):
         except DecodeError:
             log.debug("a host's answer cannot be read", host=endpoint.replica.address)
         return None
-
-
-def _message(told: Told) -> pb.Explanation:
-    """What a replica told is in it: unknown fields are left out, and what does not fit is no explanation at all."""
-    try:
-        return ParseDict(told, pb.Explanation(), ignore_unknown_fields=True)
-    except JsonError:
-        own = {key: value for key, value in told.items() if key not in ("inside", "steps")}
-        return ParseDict(own, pb.Explanation(), ignore_unknown_fields=True)

@@ -5,20 +5,13 @@ from __future__ import annotations
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLog,
     AccessLogFilter,
-    AndFilter,
-    ComparisonFilter,
-    ComparisonFilterOp,
     GrpcStatusFilter,
     GrpcStatusFilterStatus,
-    OrFilter,
-    ResponseFlagFilter,
-    RuntimeFilter,
-    StatusCodeFilter,
 )
-from envoy_data_plane.envoy.config.core.v3 import RuntimeUInt32, SubstitutionFormatString
+from envoy_data_plane.envoy.config.core.v3 import SubstitutionFormatString
 from envoy_data_plane.envoy.extensions.access_loggers.stream.v3 import StdoutAccessLog
-from envoy_data_plane.envoy.type.v3 import FractionalPercent, FractionalPercentDenominatorType
 
+from inferloom.mesh.xds.access_log_filters import all_of, any_of, flagged, grpc, http_status, share
 from inferloom.mesh.xds.messages import packed, struct
 from inferloom.mesh.xds.types import ARM_HEADER, FACE_HEADER, MODEL_HEADER, VERSION_HEADER
 
@@ -65,20 +58,11 @@ def access_log(which: str) -> list[AccessLog]:
 
 def _failures() -> AccessLogFilter:
     """A caller's own mistakes (INVALID_ARGUMENT, 404, ...) are no failures of the mesh; what it sheds is."""
-    comparison = ComparisonFilter(
-        op=ComparisonFilterOp.GE, value=RuntimeUInt32(default_value=500, runtime_key="inferloom.access_log.status")
-    )
     status = GrpcStatusFilterStatus
     codes = [status.UNKNOWN, status.DEADLINE_EXCEEDED, status.RESOURCE_EXHAUSTED, status.INTERNAL, status.UNAVAILABLE]
-    failed = OrFilter(
-        filters=[
-            AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=comparison)),
-            AccessLogFilter(grpc_status_filter=GrpcStatusFilter(statuses=[*codes, status.DATA_LOSS])),
-            AccessLogFilter(response_flag_filter=ResponseFlagFilter()),
-        ]
+    failed = any_of(
+        http_status(500, "inferloom.access_log.status"),
+        grpc(GrpcStatusFilter(statuses=[*codes, status.DATA_LOSS])),
+        flagged(),
     )
-    whole = FractionalPercent(numerator=100, denominator=FractionalPercentDenominatorType.HUNDRED)
-    share = RuntimeFilter(runtime_key=SHARE, percent_sampled=whole, use_independent_randomness=True)
-    return AccessLogFilter(
-        and_filter=AndFilter(filters=[AccessLogFilter(or_filter=failed), AccessLogFilter(runtime_filter=share)])
-    )
+    return all_of(failed, share(SHARE))

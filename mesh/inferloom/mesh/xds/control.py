@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,20 +13,25 @@ from prometheus_client.core import Metric
 
 from inferloom.mesh.clock import SYSTEM, Clock
 from inferloom.mesh.errors import ConfigError
+from inferloom.mesh.explain.explainer import Explainer
 from inferloom.mesh.listen import Address, check_free
 from inferloom.mesh.registry.base import Registry
 from inferloom.mesh.router.mesh_service import MeshService
 from inferloom.mesh.router.methods import Collector, MethodTable
 from inferloom.mesh.router.objective_metrics import objectives
+from inferloom.mesh.router.security import Tokens
 from inferloom.mesh.xds.discovery import Node
+from inferloom.mesh.xds.edge_explain import EdgeExplainService
 from inferloom.mesh.xds.edge_metrics import edge_metrics
+from inferloom.mesh.xds.edge_paces import EdgePaces
 from inferloom.mesh.xds.edge_reader import EdgeReader
 from inferloom.mesh.xds.edge_settings import EdgeSettings
+from inferloom.mesh.xds.edge_stories import EdgeStories
 from inferloom.mesh.xds.feed import Feed
 from inferloom.mesh.xds.metrics import collect
 from inferloom.mesh.xds.server import DiscoveryService
 from inferloom.mesh.xds.status import ControlService
-from inferloom.v1 import control_pb2_grpc, mesh_pb2_grpc
+from inferloom.v1 import control_pb2_grpc, explain_pb2_grpc, mesh_pb2_grpc
 
 __all__ = ["ControlPlane", "ControlSettings"]
 
@@ -67,7 +73,12 @@ class ControlPlane:
         self._mesh = MeshService(registry, clock, None, settings.write_token)
         self._status = ControlService(self.discovery, registry, clock)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
-        self._reader = EdgeReader(self._nodes, self._slow_after, clock)
+        tokens = Tokens(settings.edge.tokens)
+        explainer = Explainer(clock, random.Random(), "control", self._promised)
+        paces = EdgePaces(explainer, lambda: registry.catalog)
+        self._stories = EdgeStories(explainer, lambda: self._feed.latest.value, tokens)
+        self._explain = EdgeExplainService(explainer, paces, tokens)
+        self._reader = EdgeReader(self._nodes, self._slow_after, clock, paces)
         self._reading: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(options=OPTIONS)
 
@@ -85,8 +96,10 @@ class ControlPlane:
         others = Collector()
         mesh_pb2_grpc.add_MeshServiceServicer_to_server(self._mesh, others)  # type: ignore[no-untyped-call]
         control_pb2_grpc.add_ControlServiceServicer_to_server(self._status, others)  # type: ignore[no-untyped-call]
+        explain_pb2_grpc.add_ExplainServiceServicer_to_server(self._explain, others)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, others)
-        self._server.add_generic_rpc_handlers((MethodTable({**others.handlers, **self.discovery.handlers()}, {}),))
+        handlers = {**others.handlers, **self.discovery.handlers(), **self._stories.handlers()}
+        self._server.add_generic_rpc_handlers((MethodTable(handlers, {}),))
         try:
             self.address = Address(address.host, self._server.add_insecure_port(str(address)))
         except RuntimeError as error:
@@ -113,6 +126,10 @@ class ControlPlane:
 
     def _nodes(self) -> Iterable[Node]:
         return [stream.session.node for stream in self.discovery.streams]
+
+    def _promised(self, model: str) -> float | None:
+        known = self._feed.registry.catalog.models.get(model)
+        return self._feed.policies.of(known).objective.latency if known is not None else None
 
     def _slow_after(self) -> Mapping[str, float]:
         known = objectives(self._feed.policies.written)

@@ -18,7 +18,7 @@ from inferloom.mesh.telemetry.metrics_series import counter, gauge, histogram
 from inferloom.mesh.xds.edge_reader import EdgeFigures
 from inferloom.mesh.xds.types import MODEL_CLUSTERS, REST_CLUSTERS
 
-__all__ = ["edge_metrics"]
+__all__ = ["edge_metrics", "servers"]
 
 REPLICA = ("edge", "model", "replica")
 CLOSED, OPEN = str(BreakerState.CLOSED), str(BreakerState.OPEN)
@@ -70,7 +70,7 @@ def edge_metrics(edges: Mapping[str, EdgeFigures], catalog: Catalog) -> Iterable
     active: dict[tuple[str, str, str], float] = {}
     attempts: dict[tuple[str, str, str, str], float] = {}
     ejected: dict[tuple[str, str, str], bool] = {}
-    for key, server in _servers(edges, catalog):
+    for key, server in servers(edges, catalog):
         stats = {each["name"]: int(each.get("value", 0)) for each in server["stats"]}  # Envoy leaves out a value of 0
         active[key] = active.get(key, 0) + stats["rq_active"]
         for result, count in (("failed", stats["rq_error"]), ("answered", stats["rq_total"] - stats["rq_error"])):
@@ -101,7 +101,7 @@ def _by_model(counts: Mapping[str, Mapping[str, int]], catalog: Catalog) -> Iter
     return found.items()
 
 
-def _servers(
+def servers(
     edges: Mapping[str, EdgeFigures], catalog: Catalog
 ) -> Iterator[tuple[tuple[str, str, str], Mapping[str, Any]]]:
     """(edge, model, replica) and what Envoy says of the server; the same replica stands in several clusters."""

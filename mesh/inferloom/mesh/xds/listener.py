@@ -29,6 +29,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 from inferloom.mesh.xds import hardening
 from inferloom.mesh.xds.access_log import access_log
 from inferloom.mesh.xds.access_log_splits import split_log
+from inferloom.mesh.xds.access_log_stories import story_log
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.http_filters import http_filters
 from inferloom.mesh.xds.local_replies import local_replies
@@ -86,7 +87,12 @@ def _manager(settings: EdgeSettings, model: str = UNROUTED) -> HttpConnectionMan
             extension("envoy.http.early_header_mutation.header_mutation", _unrouted(model))
         ],
         local_reply_config=local_replies(),
-        access_log=[*access_log(settings.access_log), split_log(settings.tokens), request_stats()],
+        access_log=[
+            *access_log(settings.access_log),
+            story_log(settings.tokens),
+            split_log(settings.tokens),
+            request_stats(),
+        ],
         use_remote_address=True,  # what callers say in x-forwarded-for is not believed, nor are x-envoy- headers
         # A request's id is the caller's: exposures of splits are told by it, and one that was made up here joins nothing.
         generate_request_id=False,

@@ -15,9 +15,11 @@ __all__ = [
     "MESH_ROUTER",
     "MODEL_CLUSTERS",
     "MODEL_HEADER",
+    "NEVER",
     "REST_CLUSTERS",
     "ROUTE",
     "ROUTING_HEADERS",
+    "SLOW",
     "STREAM",
     "STREAM_FRAMES",
     "STREAM_NAMES",
@@ -48,6 +50,8 @@ VERSION_HEADER = "x-inferloom-version"
 FACE_HEADER = "x-inferloom-face"
 ARM_HEADER = "x-inferloom-arm"
 ROUTING_HEADERS = (MODEL_HEADER, VERSION_HEADER, FACE_HEADER, ARM_HEADER)
+SLOW = "inferloom.explain.slow_ms"  # runtime key: what takes so many milliseconds is told as slow
+NEVER = 1_000_000_000  # ... none is
 STREAM = "stream"  # name of a model's routes for streams; the others have none
 UNROUTED = "-"  # the model until the Lua filter has looked at the request; the others are absent
 UNDECIDED = "?"  # ... and while it is open whether it is traced, where that is picked; no model is called so

@@ -38,7 +38,10 @@ def test_envoy_has_the_one_port_and_the_router_ports_of_its_own() -> None:
     assert ports.edge
     assert ports.http is not None
     assert str(ports.public) == wanted
-    assert len({ports.public.port, ports.router.port, ports.http.port}) == 3
+    assert ports.control is not None
+    assert ports.control_admin is not None
+    every = {each.port for each in (ports.public, ports.router, ports.http, ports.control, ports.control_admin)}
+    assert len(every) == 5
 
 
 def test_the_command_line_outdoes_the_file() -> None:

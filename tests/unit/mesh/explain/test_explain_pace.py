@@ -62,3 +62,25 @@ def test_the_quantiles_are_of_the_last_two_windows() -> None:
 def test_a_quantile_lies_in_the_bucket_of_its_values(seconds: float) -> None:
     pace = paced(seconds, 10)
     assert pace.quantile(0.5) <= max(seconds * 1.2, 0.0001)
+
+
+def test_answers_that_somebody_else_has_counted_are_added_at_once() -> None:
+    pace = Pace(0.0)
+    pace.add_counted(0.01, 990)
+    pace.add_counted(0.5, 10)
+    pace.refresh(0.0)
+    assert pace.count == 1000
+    assert 0.008 <= pace.quantile(0.5) <= 0.0121
+    assert 0.01 <= pace.limit <= 0.0121
+
+
+def test_how_long_few_answers_take_more_than() -> None:
+    pace = Pace(0.0)
+    assert pace.exceeded_by(0) <= 0.0001
+    pace.add_counted(0.01, 100)
+    pace.add_counted(0.5, 10)
+    assert 0.5 <= pace.exceeded_by(9) <= 0.6
+    assert 0.01 <= pace.exceeded_by(10) <= 0.0121
+    assert pace.exceeded_by(110) <= 0.0001
+    pace.add_counted(1000.0, 1)
+    assert pace.exceeded_by(0) == INFINITY

@@ -1,0 +1,65 @@
+"""Tells the control plane of the requests that failed or were slow, so that `inferloom explain` has them.
+
+Envoy sends them itself, over the connection by which it has its configuration, in batches (envoy.service.accesslog.v3): the
+lines on standard output may be switched off or thinned out, come seconds late, and whoever reads them has no server that
+`explain` could ask. Of other requests Envoy only looks whether they are such ones.
+
+What is slow differs from model to model and changes; here is one bound for all, which the control plane sets at the admin
+face (edge_paces.py says how), and it judges what comes by each model's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog, GrpcStatusFilter, GrpcStatusFilterStatus
+from envoy_data_plane.envoy.config.core.v3 import ApiVersion, GrpcService, GrpcServiceEnvoyGrpc, HeaderValue
+from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import CommonGrpcAccessLogConfig, HttpGrpcAccessLogConfig
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.tracing.v3 import CustomTag
+
+from inferloom.mesh.explain.story import ID_KEY
+from inferloom.mesh.telemetry.tracing_context import TRACEPARENT
+from inferloom.mesh.xds.access_log_filters import all_of, any_of, flagged, grpc, header, http_status, longer
+from inferloom.mesh.xds.bootstrap import CONTROL
+from inferloom.mesh.xds.edge_tries import FLAGS, TRIED
+from inferloom.mesh.xds.exposures import STATUS
+from inferloom.mesh.xds.messages import duration, packed
+from inferloom.mesh.xds.response_flags import UNSEEN
+from inferloom.mesh.xds.types import MODEL_HEADER, NEVER, SLOW, UNROUTED, VERSION_HEADER
+
+__all__ = ["story_log"]
+
+NAME = "inferloom.explain"
+EVERY = 0.5  # seconds between two batches ...
+BATCH = 64 * 1024  # ... or so many bytes
+TAGS = {FLAGS: "%RESPONSE_FLAGS%", TRIED: "%UPSTREAM_HOSTS_ATTEMPTED%"}
+HEADERS = [STATUS, "grpc-message", ID_KEY]  # of an answer; without a message it has them all at its beginning
+
+
+def story_log(tokens: Sequence[str] = ()) -> AccessLog:
+    """For the listener's access logs. `tokens`: of the mesh; the control plane wants one."""
+    service = GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=CONTROL))
+    if tokens:
+        service.initial_metadata = [HeaderValue(key="authorization", value=f"Bearer {tokens[0]}")]
+    config = HttpGrpcAccessLogConfig(
+        common_config=CommonGrpcAccessLogConfig(
+            log_name=NAME,
+            grpc_service=service,
+            transport_api_version=ApiVersion.V3,
+            buffer_flush_interval=duration(EVERY),
+            buffer_size_bytes=BATCH,
+            custom_tags=[CustomTag(tag=tag, value=form) for tag, form in TAGS.items()],
+        ),
+        additional_request_headers_to_log=[VERSION_HEADER, TRACEPARENT],
+        additional_response_headers_to_log=HEADERS,
+        additional_response_trailers_to_log=HEADERS,
+    )
+    told = any_of(
+        flagged(),
+        http_status(400, "inferloom.explain.status"),
+        grpc(GrpcStatusFilter(statuses=[GrpcStatusFilterStatus.OK], exclude=True)),
+        longer(NEVER, SLOW),
+    )
+    own = any_of(header(MODEL_HEADER, StringMatcher(exact=UNROUTED), other=True), flagged(*UNSEEN))
+    return AccessLog(name="envoy.access_loggers.http_grpc", filter=all_of(told, own), typed_config=packed(config))
