@@ -18,7 +18,7 @@ demo: ## handwritten digits through the mesh, one Triton killed and one frozen; 
 
 test: ## all tests, on real Triton and Consul
 	@scripts/setup test
-	$(VENV)/python -m pytest -n 3 --dist loadfile
+	$(VENV)/python -m pytest -n 4 --dist loadfile
 
 unit: ## the unit tests alone: no network, seconds
 	@scripts/setup dev

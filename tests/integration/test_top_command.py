@@ -122,7 +122,7 @@ async def test_where_no_router_answers_the_catalog_is_shown_and_the_lack_is_said
         await server.stop(None)
         await registry.close()
     text = capsys.readouterr().out
-    assert "no router of this release answers there" in text
+    assert "nothing of this release answers there" in text
     assert cells(text, "echo")[1] == "1 replica"
 
 

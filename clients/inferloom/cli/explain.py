@@ -16,11 +16,12 @@ from inferloom.cli.explain_edges import Edges, one_of, together
 from inferloom.cli.explain_story import story
 from inferloom.cli.explain_table import table_of_recent
 from inferloom.clients.channel import Endpoint
-from inferloom.mesh.errors import InvalidInput
+from inferloom.mesh.errors import InferloomError, InvalidInput
 from inferloom.v1 import explain_pb2 as pb
 
 __all__ = ["explain"]
 
+MISSING = "what the router knows is missing"
 PLAIN = 180  # columns where stdout is no terminal
 
 
@@ -37,15 +38,21 @@ async def explain(
     Raises:
         ConfigError: `control` is no address.
         InvalidInput: nobody remembers the request.
-        RegistryUnavailable: no mesh answers there.
+        RegistryUnavailable: no mesh answers there, and no control plane that knows anything.
         Unsupported: what answers is older, or no router.
     """
     edges = Edges(control, token)
     async with connected(endpoint, token) as mesh:
         if request_id is None:
             question = pb.ListRecentRequest(limit=limit)
-            answer = await mesh.explain("ListRecent", question)
             told, silent = await edges.ask("ListRecent", question)
+            try:
+                answer = await mesh.explain("ListRecent", question)
+            except InferloomError as error:
+                if not told:
+                    raise
+                answer = pb.ListRecentResponse()
+                silent.append(f"{MISSING}: {error}")
             together(answer, told, limit)
             for why in silent:
                 print(why, file=sys.stderr)
@@ -73,6 +80,10 @@ async def _one(mesh: Asking, edges: Edges, request_id: str) -> pb.Explanation:
         router = await mesh.explain("Explain", question)
     except grpc.aio.AioRpcError as error:
         unknown = f"{error.details()}; `inferloom explain` lists those that are kept"
+    except InferloomError as error:  # Envoy goes on without a router
+        if not told:
+            raise
+        print(f"{MISSING}: {error}", file=sys.stderr)
     found = one_of(router, told)
     if found is None:
         raise InvalidInput(unknown)

@@ -53,7 +53,7 @@ class Asking:
             if code is grpc.StatusCode.NOT_FOUND:
                 raise
             if code is grpc.StatusCode.UNIMPLEMENTED:
-                raise Unsupported(f"{told}: no router of this release answers there") from None
+                raise Unsupported(f"{told}: nothing of this release answers there") from None
             if code is grpc.StatusCode.UNAVAILABLE:
                 told = self._absent
             raise RegistryUnavailable(told) from None

@@ -32,5 +32,5 @@ def forgive() -> None:
             io.FileIO(old.fileno(), "w", closefd=False),
             encoding=old.encoding,
             errors=old.errors,
-            write_through=True,
+            line_buffering=True,  # whole lines, where several processes share it
         )

@@ -181,7 +181,10 @@ class Subscription:
             if left := [unit for unit in group if unit not in guilty]:
                 self._groups.appendleft(left)
             for unit in guilty:
-                self.refused[unit] = Refusal(self.sent[unit], why)
+                self._overtaken.pop(unit, None)
+                self.again.discard(unit)
+                if self.have.get(unit) != self.sent[unit]:  # else it has taken them once, and there is nothing older
+                    self.refused[unit] = Refusal(self.sent[unit], why)
             return guilty
         else:
             half = (len(group) + 1) // 2

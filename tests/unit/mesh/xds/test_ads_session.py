@@ -381,3 +381,19 @@ class TestRefusals:
         assert told == [(LDS, "Error adding/updating listener(s) edge: no such file", ["edge"])]
         assert client.session.subscriptions[LDS].have == {"edge": b"l"}
         assert client.session.settled
+
+
+def test_one_who_answers_late_and_then_refuses_even_what_it_had_is_told_no_more() -> None:
+    client = Client()
+    client.connect(target(listener="1"))
+    client.offer(target(listener="2"))
+    client.pop(LDS)  # and no answer
+    client.now += PATIENCE
+    client.hear(client.session.tick(client.now))
+    client.offer(target(listener="3"))
+    said = 0
+    while client.pushes:
+        client.nack(client.pushes.pop(0))
+        said += 1
+        assert said < 20
+    assert client.session.settled

@@ -8,7 +8,7 @@ local M = {}
 
 local right = {} -- headers that were found right; no others are kept
 
--- Tokens are told to the edge by their hash alone, for Envoy's admin shows its configuration.
+-- Tokens stand here by their hash alone: whoever reads the source, or a dump of it, learns none.
 local function hash(text)
   local words = { sha256(text) }
   for i, word in ipairs(words) do
