@@ -37,6 +37,15 @@ def test_no_selector_finds_another_components_pods(values: dict[str, Any]) -> No
         assert found == [owner]
 
 
+@pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX.keys())
+def test_replicas_are_spread_by_their_own_pods_number(values: dict[str, Any]) -> None:
+    keys = values.get("topologyKeys", yaml.safe_load((CHART / "values.yaml").read_text())["topologyKeys"])
+    for owner in render(values).all("Deployment"):
+        spread = owner["spec"]["template"]["spec"].get("topologySpreadConstraints", [])
+        assert [each["topologyKey"] for each in spread] == keys
+        assert all(each["labelSelector"] == owner["spec"]["selector"] for each in spread)
+
+
 def test_the_chart_carries_inferlooms_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == chart["version"] == __version__

@@ -1,10 +1,13 @@
-"""docker-compose.yaml: no engine runs it here, but its command lines, files and targets are looked at."""
+"""docker-compose.yaml: no engine runs it here, but its schema, command lines, files and targets are looked at."""
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 from typer.main import get_group
@@ -17,6 +20,15 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_tex
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OWN = [name for name, service in SERVICES.items() if service["image"].startswith("inferloom")]
 MADE = ("./build",)  # by `inferloom build` and `inferloom export helm`
+SCHEMA = json.loads((ROOT / "tests" / "data" / "compose" / "compose-spec.json").read_text())
+
+
+def test_the_file_is_valid_for_the_schema_of_the_compose_specification() -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    assert [error.message for error in validator.iter_errors(COMPOSE)] == []
+    wrong = copy.deepcopy(COMPOSE)
+    wrong["services"]["router"]["comand"] = []
+    assert ["'comand' was unexpected" in error.message for error in validator.iter_errors(wrong)] == [True]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -12,13 +12,20 @@ import pytest
 from inferloom.mesh.listen import parse_address
 from inferloom.mesh.registry.consul.settings import ConsulSettings
 from inferloom.sidecar.flags import flags, trace_flags
-from tests.support.helm import MATRIX, container, render
+from tests.support.helm import CHART, MATRIX, container, render
 
 REPOSITORY = {"pvc": "models"}
 DIGITS = "mesh-inferloom-model-digits"
 ROUTER = "mesh-inferloom-router"
 EDGE = "mesh-inferloom-edge"
 RANK = "mesh-inferloom-host-rank"
+TRACING = {"endpoint": "http://jaeger:4317", "tritonEndpoint": "http://jaeger:4318/v1/traces", "ratio": 0.05}
+OTEL = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://jaeger:4317",
+    "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG": "0.05",
+    "OTEL_RESOURCE_ATTRIBUTES": "k8s.pod.name=$(POD_NAME),k8s.namespace.name=prod",
+}
 
 
 def one_model(**keys: Any) -> dict[str, Any]:
@@ -112,26 +119,19 @@ def test_another_content_is_another_job_and_the_same_content_the_same() -> None:
     assert name(1) == name(1) != name(2)
 
 
-def test_spans_go_to_the_given_place_and_nowhere_by_default() -> None:
-    def env(values: dict[str, Any]) -> dict[str, Any]:
-        return {e["name"]: e.get("value") for e in container(render(values).pod(ROUTER), "router")["env"]}
-
-    assert not [name for name in env({}) if name.startswith("OTEL_")]
-    seen = env(MATRIX["seen"])
-    assert seen["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://jaeger:4317"
-    assert seen["OTEL_TRACES_SAMPLER_ARG"] == "0.05"
-    triton = container(render(MATRIX["seen"]).pod(DIGITS), "triton")["args"]
+def test_spans_of_every_role_go_to_the_given_place_and_nowhere_by_default() -> None:
+    everything = MATRIX["hosts and pipelines"]
+    for values, expected in ((everything, {}), (everything | {"tracing": TRACING}, OTEL)):
+        rendered = render(values)
+        kept = ("triton", "fetch")  # which are not the mesh's
+        own = [c for pod in rendered.pods() for c in [*pod.get("initContainers", []), *pod["containers"]]]
+        roles = [c["name"] for c in own if c["name"] not in kept]
+        assert set(roles) == {"edge", "control", "router", "host", "sidecar", "apply"}
+        for each in own:
+            env = {e["name"]: e.get("value") for e in each["env"] if e["name"].startswith("OTEL_")}
+            assert env == (expected if each["name"] in roles else {}), each["name"]
+    triton = container(render(everything | {"tracing": TRACING}).pod(DIGITS), "triton")["args"]
     assert [arg for arg in triton if arg.startswith("--trace-config")] == trace_flags("http://jaeger:4318/v1/traces")
-
-
-def test_clients_reach_the_edge_where_there_is_one_and_else_the_routers() -> None:
-    def face(values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        spec = render(values).one("Service", "mesh-inferloom")["spec"]
-        return spec["selector"]["app.kubernetes.io/component"], {p["name"]: p["targetPort"] for p in spec["ports"]}
-
-    assert face({}) == ("edge", {"grpc": "face", "http": "face"})
-    assert face(MATRIX["no edge"]) == ("router", {"grpc": "grpc", "http": "http"})
-    assert face(MATRIX["no edge, TLS and tokens"]) == ("router", {"grpc": "grpc"})
 
 
 def test_a_model_with_two_gpus_asks_for_two() -> None:
@@ -238,6 +238,10 @@ def test_tokens_are_files_of_secrets_for_router_and_control_plane_alike() -> Non
 
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX.keys())
 def test_no_config_map_holds_a_secret(values: dict[str, Any]) -> None:
+    dashboards = {path.name for path in (CHART / "files" / "dashboards").iterdir()}
     for found in render(values).all("ConfigMap"):
+        if found["metadata"]["labels"]["app.kubernetes.io/component"] == "dashboards":
+            assert found["data"].keys() == dashboards  # copies, as test_helm_monitoring.py says
+            continue
         assert found["data"].keys() <= {"SHA256SUMS", "documents.json"}
         assert not re.search(r"token|password|secret|AWS_", json.dumps(found["data"]), re.IGNORECASE)

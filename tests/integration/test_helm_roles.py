@@ -20,7 +20,7 @@ from inferloom.cli.export import export_helm
 from inferloom.sdk import MeshClient
 from tests.support.consul import Consul
 from tests.support.helm import Rendered, render
-from tests.support.helm_pods import Connection, Pods, allows
+from tests.support.helm_pods import HASH, Connection, Pods, allows
 from tests.support.up import DATA
 
 pytest_plugins = ("tests.support.consul_fixtures",)
@@ -128,6 +128,9 @@ async def test_the_exported_mesh_runs_by_the_charts_own_command_lines(
         assert (await mesh.infer("both", {"sizes": SIZES}))["label"].ravel().tolist() == [0]
         assert (await mesh.infer("Petals", {"sizes": SIZES[0].tolist()}))["result"].tolist() == [0]
         assert await posted(f"http://{edge}:8081/v1/Petals", {"sizes": SIZES[0].tolist()}) == 0
+        asked = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": SIZES[0].tolist()}]}
+        answered = await posted(f"http://{edge}:8081/v2/models/iris/infer", asked)
+        assert [each["data"] for each in answered["outputs"] if each["name"] == "label"] == [[0]]
         while not seen >= EXPECTED:
             seen |= pods.connections() | await pods.checked(consul)
             await asyncio.sleep(0.1)
@@ -140,9 +143,12 @@ async def test_the_exported_mesh_runs_by_the_charts_own_command_lines(
     assert not allows(policies, labels(policies, "consul"), labels(policies, "model"), 8001)
 
     samples = await pods.samples()
-    async with asyncio.timeout(30):  # a control plane reads its edge every three seconds
-        while not any("edge" in each for name, each in samples if name == IN_FLIGHT):
+    async with asyncio.timeout(
+        30
+    ):  # a control plane reads its edge every three seconds, a sidecar its Triton every five
+        while not any("edge" in each for name, each in samples if name == IN_FLIGHT) or not tritons(samples):
             samples = await pods.samples()
+    assert tritons(samples) == [f"{NAME}-model-iris-{HASH}"]
     for scaled, query in queries(values):
         metric, matchers = re.findall(r"(\w+)\{(.*)\}", query)[0]
         wanted = re.findall(r'(\w+)=~?"(.*?)"', matchers)
@@ -162,6 +168,7 @@ async def test_the_exported_mesh_runs_by_the_charts_own_command_lines(
 
 EXPECTED: set[Connection] = {
     ("edge", "model", 8001),
+    ("edge", "model", 8000),
     ("edge", "router", 8081),
     ("edge", "router", 8080),
     ("router", "model", 8001),
@@ -175,6 +182,11 @@ EXPECTED: set[Connection] = {
     ("consul", "host", 8081),
     ("consul", "composer", 8081),
 }
+
+
+def tritons(samples: list[tuple[str, dict[str, str]]]) -> list[str]:
+    """The pods that tell Triton's count of requests to iris."""
+    return [each["pod"] for name, each in samples if name == "nv_inference_request_success" and each["model"] == "iris"]
 
 
 # As Kubernetes ends them: within a pod the ordinary container before the init containers that stay.

@@ -39,24 +39,6 @@ def test_who_is_scaled_by_something_else_has_no_number_of_replicas() -> None:
     assert hpa["spec"]["scaleTargetRef"]["name"] == EDGE
 
 
-def test_prometheus_finds_every_role_and_every_triton() -> None:
-    rendered = render(MATRIX["seen"])
-    monitors = rendered.all("ServiceMonitor")
-    assert {m["metadata"]["labels"]["release"] for m in monitors} == {"prometheus"}
-    services = {s["metadata"]["name"]: s for s in rendered.all("Service")}
-    for monitor in monitors:
-        wanted = monitor["spec"]["selector"]["matchLabels"].items()
-        found = [s for s in services.values() if wanted <= s["metadata"]["labels"].items()]
-        assert [s["metadata"]["name"] for s in found] == [monitor["metadata"]["name"]]
-    for monitor in monitors:
-        assert {"sourceLabels": ["role"], "regex": "documents", "action": "drop"} in (
-            monitor["spec"]["endpoints"][0]["relabelings"]
-        )
-    selected = services["mesh-inferloom-metrics"]["spec"]["selector"].items()
-    for deployment in rendered.all("Deployment"):
-        assert selected <= deployment["spec"]["template"]["metadata"]["labels"].items()
-
-
 def test_a_budget_for_disruptions_exists_where_there_is_more_than_one_replica() -> None:
     budgets = {b["metadata"]["name"] for b in render(one_model(replicas=1)).all("PodDisruptionBudget")}
     assert budgets == {ROUTER, EDGE}

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.unit.cli.test_export_values import folder
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "images" / "mesh" / "Dockerfile").read_text()
+TRITON = (ROOT / "images" / "triton" / "Dockerfile").read_text()
 LIMIT = 300_000_000  # bytes that the image may have
 BASE = 54_100_000  # of gcr.io/distroless/python3-debian12, as images/rehearse lays it out
 ROLES = ("cli.router", "cli.control", "cli.edge", "cli.host", "cli.sidecar", "cli.export", "services.composer.rules")
@@ -29,19 +31,35 @@ def lines(stage: str, instruction: str) -> list[str]:
     return re.findall(rf"^{instruction} (.*)$", stage, flags=re.MULTILINE)
 
 
+def copied(stage: str, scratch: Path) -> None:
+    """What a stage copies out of the repository, with `scratch` in place of the image's root; its first folder is /src."""
+    for line in lines(stage, "COPY"):
+        *sources, target = line.split()
+        for source in sources:
+            place = scratch / (target if target.startswith("/") else f"/src/{target}").lstrip("/")
+            if (ROOT / source).is_dir():
+                place = place / source if target == "./" else place
+                shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                place = place / Path(source).name if target.endswith("/") else place
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, place)
+
+
+def run(script: str, cwd: Path, env: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        ["/bin/sh", "-euc", script], cwd=cwd, env=os.environ | env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the build stage makes in /opt/inferloom, its RUN lines as they stand, but for apt-get."""
     scratch = tmp_path_factory.mktemp("image")
     stage = stages(DOCKERFILE)[0]
-    (scratch / "src").mkdir()
-    for copied in lines(stage, "COPY"):
-        *sources, _ = copied.split()
-        for source in sources:
-            if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, scratch / "src" / source, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(ROOT / source, scratch / "src" / source)
+    copied(stage, scratch)
     (extras,) = lines(stage, "ARG")
     prepare, *steps = lines(stage, "RUN")
     assert "-m venv --without-pip /opt/inferloom" in prepare
@@ -50,11 +68,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         script = step.replace("/opt/inferloom", str(scratch / "inferloom")).replace(
             "/opt/pip/bin/python", sys.executable
         )
-        env = os.environ | {"EXTRAS": extras.partition("=")[2]}
-        done = subprocess.run(
-            ["/bin/sh", "-euc", script], cwd=scratch / "src", env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        run(script, scratch / "src", {"EXTRAS": extras.partition("=")[2]})
     return scratch / "inferloom"
 
 
@@ -109,3 +123,34 @@ async def test_a_services_image_installs_its_lock_apart_and_lays_code_over_the_m
     # The lock is installed by the Python that will import it.
     assert PYTHON.startswith("python:3.11-") and PYTHON.endswith("bookworm")  # noqa: PT018
     assert "python3-debian12" in DOCKERFILE
+
+
+def test_tritons_image_has_a_command_that_finds_the_mesh_where_no_other_python_does(
+    environment: Path, tmp_path: Path
+) -> None:
+    """Its lines as they stand, but for the mesh's dependencies: they are those of `environment`, with the same pins."""
+    (stage,) = stages(TRITON)[-1:]
+    copied(stage, tmp_path)
+    (step,) = lines(stage, "RUN")
+    command, target = tmp_path / "usr/local/bin/inferloom", tmp_path / "opt/inferloom"
+    for inside in ("/src", "/opt/inferloom", "/usr/local/bin"):
+        step = re.sub(rf"(?<=[ \"]){inside}\b", f"{tmp_path}{inside}", step)
+    step = step.replace("python3 -m pip install", f"{sys.executable} -m pip install --no-deps")
+    said = run(step, tmp_path, {})
+    assert "does not provide the extra" not in said
+    assert not (tmp_path / "src").exists()
+    (installed,) = environment.glob("lib/python*/site-packages")
+    for each in installed.iterdir():
+        if not (target / each.name).exists():
+            (target / each.name).symlink_to(each)
+
+    command.write_text(command.read_text().replace("/opt/inferloom", str(target)))
+    clean = {"HOME": str(tmp_path), "PATH": f"{sys.base_prefix}/bin:/usr/bin:/bin"}
+    asked = ["sidecar", "--triton", "path", "--repository", str(tmp_path), "--registry", "consul://127.0.0.1:1"]
+    assert lines(stage, "ENTRYPOINT") == ['["inferloom", "sidecar"]']
+    done = subprocess.run([command, *asked], env=clean, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.partition(" (")[0]) == (3, "inferloom: no Consul at 127.0.0.1:1"), done.stderr
+    alone = subprocess.run(
+        ["python3", "-c", "import inferloom"], env=clean, capture_output=True, text=True, check=False
+    )
+    assert "No module named 'inferloom'" in alone.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from monitoring.grafana import dashboards
 from monitoring.promtool import obtain_promtool
 from monitoring.replay import EXPECTED, replay, replay_made_up
 
-RULES = Path(__file__).parents[2] / "monitoring" / "rules"
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "monitoring" / "rules"
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,35 @@ def checked(promtool: Path, *paths: Path) -> str:
 
 def test_the_rules_are_rules(promtool: Path) -> None:
     assert checked(promtool, *RULES.glob("*.yaml")) == ""
+
+
+def configured(promtool: Path, folder: Path, text: str) -> str:
+    """What promtool says of a configuration that lies in `folder`, and of the rules that it names."""
+    path = folder / "prometheus.yaml"
+    path.write_text(text)
+    done = subprocess.run([promtool, "check", "config", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_configuration_that_the_documentation_shows_finds_the_rules(promtool: Path, tmp_path: Path) -> None:
+    (tmp_path / "monitoring").symlink_to(ROOT / "monitoring")
+    blocks = re.findall(
+        r'```yaml title="prometheus.yaml"\n(.*?)```', (ROOT / "docs" / "metrics.md").read_text(), re.DOTALL
+    )
+    (text,) = blocks
+    assert "2 rule files found" in configured(promtool, tmp_path, text)
+
+
+def test_the_configuration_of_the_compose_file_finds_the_rules_where_they_are_mounted(
+    promtool: Path, tmp_path: Path
+) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+    mounts = dict(each.split(":")[:2] for each in compose["services"]["prometheus"]["volumes"])
+    text = (ROOT / "images" / "compose" / "prometheus.yaml").read_text()
+    mounted = mounts["./monitoring/rules"]
+    assert mounted in text
+    assert "2 rule files found" in configured(promtool, tmp_path, text.replace(mounted, str(RULES)))
 
 
 def test_every_query_of_a_dashboard_is_one(promtool: Path, tmp_path: Path) -> None:

@@ -244,7 +244,9 @@ MATRIX: dict[str, dict[str, Any]] = {
     "seen": {
         "logLevel": "info",
         "tracing": {"endpoint": "http://jaeger:4317", "tritonEndpoint": "http://jaeger:4318/v1/traces", "ratio": 0.05},
-        "monitoring": {"serviceMonitor": {"enabled": True, "interval": "30s", "labels": {"release": "prometheus"}}},
+        "monitoring": {"serviceMonitor": {"enabled": True, "interval": "30s", "labels": {"release": "prometheus"}}}
+        | {"rules": {"enabled": True, "labels": {"release": "prometheus"}}}
+        | {"dashboards": {"enabled": True, "labels": {"grafana_dashboard": "mesh"}}},
         "models": DIGITS,
     },
     "around the pods": {

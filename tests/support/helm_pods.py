@@ -29,7 +29,8 @@ __all__ = ["Connection", "Pods", "allows"]
 
 Connection = tuple[str, str, int]  # component that calls, component that is called, port
 NAMESPACE = "prod"  # that `render` renders for
-SCRAPED = {"triton": 8002, "control": 9100, "router": 9100, "sidecar": 9100, "host": 9100}
+SCRAPED = ("control", "router", "sidecar", "host")  # in every pod the one container with the ServiceMonitor's port
+ADMIN = 9100
 HASH = "7d9f8c6b5-x2k4p"  # what Kubernetes appends to a Deployment's name
 
 
@@ -138,9 +139,9 @@ class Pods:
         """Every metric of every pod, with the labels that Prometheus adds to those of a ServiceMonitor's targets."""
         found = []
         for component, name in self.processes:
-            if port := SCRAPED.get(name):
+            if name in SCRAPED:
                 pod = self._pods[component]
-                text = await asyncio.to_thread(_text, f"http://{self.address(component)}:{port}/metrics")
+                text = await asyncio.to_thread(_text, f"http://{self.address(component)}:{ADMIN}/metrics")
                 added = {"namespace": NAMESPACE, "pod": pod}
                 found += [
                     (sample.name, {**sample.labels, **added})
