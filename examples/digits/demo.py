@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import png
@@ -30,15 +30,21 @@ HERE = Path(__file__).parent
 ENVOY = "envoy"
 CLASSIFIERS = ("forest", "svm", "mlp")
 BATCH = 64  # images per request when accuracy is measured
-CALM = 3.0  # seconds of load before, between and after the incidents
 
 
-async def main(gateway: str) -> int:
+class Pace(NamedTuple):
+    """How long the demo takes, and how much it asks."""
+
+    calm: float  # seconds of load before, between and after the incidents
+    pause: float  # seconds between two requests of one caller
+
+
+async def main(gateway: str, pace: Pace) -> int:
     with traced() as received:
-        return await demo(gateway, received)
+        return await demo(gateway, pace, received)
 
 
-async def demo(gateway: str, received: Received | None) -> int:
+async def demo(gateway: str, pace: Pace, received: Received | None) -> int:
     front = ", and Envoy in front of them" if gateway == ENVOY else ""
     say(f"Starting two Tritons with four models each{front} (see examples/digits/mesh.yaml) ...")
     async with DemoMesh(HERE, gateway) as mesh:
@@ -46,7 +52,7 @@ async def demo(gateway: str, received: Received | None) -> int:
         await mesh.show()
         same = await accuracy(mesh)
         voted = await pipelines(mesh, np.load(HERE / "heldout.npz"), say)
-        whole = await incidents(mesh)
+        whole = await incidents(mesh, pace)
         await mesh.show()
         await tell(mesh)
         await show_trace(mesh, png.encode(np.load(HERE / "heldout.npz")["pixels"][0]), received, say)
@@ -79,18 +85,18 @@ async def accuracy(mesh: DemoMesh) -> bool:
     return identical
 
 
-async def incidents(mesh: DemoMesh) -> bool:
+async def incidents(mesh: DemoMesh, pace: Pace) -> bool:
     """One Triton killed, later one frozen, under constant load that includes the model that takes a second."""
     heldout = np.load(HERE / "heldout.npz")
     replicas = sorted(await mesh.replicas("digits-slow"))
     say("\nConstant load on all four models and on the vote; then one Triton is killed, and later one is frozen.")
-    load = Load(mesh.client, heldout["pixels"])
+    load = Load(mesh.client, heldout["pixels"], pace.pause)
     async with load:
-        await asyncio.sleep(CALM)
+        await asyncio.sleep(pace.calm)
         await incident(mesh, load, replicas[0], signal.SIGKILL, "killed")
-        await asyncio.sleep(CALM)
+        await asyncio.sleep(pace.calm)
         await incident(mesh, load, replicas[-1], signal.SIGSTOP, "frozen")
-        await asyncio.sleep(CALM)
+        await asyncio.sleep(pace.calm)
     say(f"\n  requests sent {load.sent}, failed {len(load.failures)}, retried {await mesh.retried()}")
     say(f"  slowest request {load.slowest:.1f} s, 99th percentile {load.percentile(0.99) * 1e3:.0f} ms")
     say(f"  votes {load.votes}, of which {load.incomplete} went without a late or failed member")
@@ -132,4 +138,9 @@ def say(text: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--gateway", choices=("python", ENVOY), default="python")
-    sys.exit(asyncio.run(main(parser.parse_args().gateway)))
+    parser.add_argument(
+        "--calm", type=float, default=3.0, help="seconds of load before, between and after the incidents"
+    )
+    parser.add_argument("--pause", type=float, default=0.02, help="seconds between two requests of one caller")
+    options = parser.parse_args()
+    sys.exit(asyncio.run(main(options.gateway, Pace(options.calm, options.pause))))

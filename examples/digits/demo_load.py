@@ -16,15 +16,19 @@ CALLERS_FAST = 2  # of each fast model
 PIPELINE = "digits"  # three of the models vote; two are enough
 CALLERS_PIPELINE = 2
 CALLERS_SLOW = 6  # of the model that takes a second, so some are always in flight
-PAUSE = 0.02  # seconds between two requests of one caller
 
 
 class Load:
-    """Runs while the `async with` block does; every request is waited for."""
+    """Runs while the `async with` block does; every request is waited for.
 
-    def __init__(self, client: MeshClient, pixels: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+    Args:
+        pause: seconds between two requests of one caller.
+    """
+
+    def __init__(self, client: MeshClient, pixels: np.ndarray[Any, np.dtype[np.float32]], pause: float) -> None:
         self._client = client
         self._pixels = pixels
+        self._pause = pause
         self._running = True
         self._callers: list[asyncio.Task[None]] = []
         self._seconds: list[float] = []
@@ -59,7 +63,7 @@ class Load:
             except InferloomError as error:
                 self.failures.append(f"{model}: {type(error).__name__}: {error}")
             self._seconds.append(loop.time() - began)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._pause)
 
     @staticmethod
     def _inputs(model: str, pixels: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:

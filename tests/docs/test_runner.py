@@ -109,7 +109,7 @@ def test_what_has_failed_leaves_nothing_running(tmp_path: Path) -> None:
         ("<!-- tested: tests/no.py -->\n```sh\nls\n```\n", "docs/page.md:1: tested: there is no tests/no.py"),
         (
             "<!-- tested: tests/docs/test_page.py -->\n```sh\nuntested-word\n```\n",
-            "docs/page.md:3: tested: tests/docs/test_page.py does not have untested-word",
+            "docs/page.md:3: tested: tests/docs/test_page.py does not have `untested-word`",
         ),
     ],
 )

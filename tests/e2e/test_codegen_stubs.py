@@ -22,6 +22,11 @@ from tests.support.up import Home, Up
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 TYPESCRIPT = ROOT / "tests" / "data" / "typescript"
+# The commands of docs/codegen.md; package.json says which versions.
+INSTALL = (
+    "npm install @bufbuild/buf @bufbuild/protobuf @bufbuild/protoc-gen-es @connectrpc/connect @connectrpc/connect-node"
+)
+GENERATE = "npx buf generate protos --include-imports"
 NAMES = ("digits-mlp", "ridge", "vision")
 PHOTO = Path(skimage.data.__file__).parent / "astronaut.png"
 MESH = f"""
@@ -147,8 +152,11 @@ def test_buf_lints_the_protos_and_its_generator_makes_stubs_for_typescript(stubs
     assert npm is not None, "this test needs Node.js and npm: apt-get install nodejs npm"
     for path in TYPESCRIPT.iterdir():
         shutil.copy(path, tmp_path)
+    pinned = json.loads((tmp_path / "package.json").read_text())["dependencies"]
+    assert pinned.keys() >= {*INSTALL.split()[2:]}
     subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent"], cwd=tmp_path, check=True)
     run(stubs.protos, tmp_path / "node_modules/.bin/buf", "lint")
-    run(tmp_path, "node_modules/.bin/buf", "generate", stubs.protos, "--include-imports")
+    (tmp_path / "protos").symlink_to(stubs.protos)
+    run(tmp_path, *GENERATE.split())
     run(tmp_path, "node_modules/.bin/tsc", "-p", ".")
     check(stubs, run(tmp_path, "node", "call.js", stubs.up.address, stubs.cases))

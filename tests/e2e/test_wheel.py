@@ -123,6 +123,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     folder = tmp_path_factory.mktemp("installed") / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     before, began = megabytes(folder), time.monotonic()
+    assert README[0].text.strip() == "pip install inferloom"  # as here, but for the wheel in the name's place
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
     pip += ["-c", str(ROOT / "constraints.txt"), str(wheel)]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)

@@ -175,7 +175,10 @@ def add(
     mesh: Mesh = None,
     token: Token = None,
 ) -> None:
-    """Add a model, a version of one, or a file of services to a running mesh; a version takes no traffic by being added."""
+    """Add a model, a version of one, or a file of services to a running mesh.
+
+    A version takes no traffic by being added; only one that is older than all others, without a split, answers at once.
+    """
     from inferloom.cli.change import add as run
 
     _run(

@@ -78,7 +78,8 @@ With `gateway: envoy` these are answered by the router process, which Envoy reac
 | | why |
 |---|---|
 | unknown models, and those without a usable replica | the caller gets NOT_FOUND with near matches, or why each is out |
-| requests with `x-inferloom-explain` | the router can tell what it did, Envoy cannot |
+| requests with `x-inferloom-explain` | the answer can tell what the router did; \
+what Envoy sent itself is told by `inferloom explain` alone, and less of it |
 | compressed requests | the name in them cannot be read without unpacking |
 | requests of sequences | they belong to one replica, which the router's rendezvous finds |
 | splits with mirrors, all requests of the model | answers are compared |

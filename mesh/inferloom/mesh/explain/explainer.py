@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple
 
 from grpc import StatusCode
@@ -41,6 +41,10 @@ class Explainer:
         rng: draws the ids of requests that have none.
         process: its name in what it tells.
         objective: seconds within which a model promises to answer; None: it promises nothing.
+
+    Attributes:
+        paces: by model; those that were made last where there are too many.
+        edges: by id, those whose answers are in the paces.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Explainer:
         self.process = process
         self.recent = Recent()
         self.paces: dict[str, Pace] = {}
+        self.edges: Set[str] = frozenset()
         self.now = clock.now
         self._clock = clock
         self._rng = rng
@@ -64,7 +69,7 @@ class Explainer:
         pace = self.paces.get(model)
         if pace is None:
             if len(self.paces) >= MODELS:
-                self.paces.clear()
+                self.paces.pop(next(iter(self.paces)))
             pace = self.paces[model] = Pace(self.now(), lambda: self._objective(model))
         return pace
 
@@ -80,6 +85,11 @@ class Explainer:
             self._second, self._kept = second, 0
         self._kept += 1
         return self._kept <= MOST_A_SECOND
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room in this second."""
+        return self._kept >= MOST_A_SECOND and int(self.now()) == self._second
 
     def answered(self, story: Story, asked: Asked, trailing: Metadata, own_id: Callable[[], str]) -> None:
         """It was answered, and asked to be explained or was slow.

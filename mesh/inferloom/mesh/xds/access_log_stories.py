@@ -20,17 +20,18 @@ from envoy_data_plane.envoy.type.tracing.v3 import CustomTag
 
 from inferloom.mesh.explain.story import ID_KEY
 from inferloom.mesh.telemetry.tracing_context import TRACEPARENT
-from inferloom.mesh.xds.access_log_filters import all_of, any_of, flagged, grpc, header, http_status, longer
+from inferloom.mesh.xds.access_log_filters import all_of, any_of, flagged, grpc, header, http_status, longer, share
 from inferloom.mesh.xds.bootstrap import CONTROL
 from inferloom.mesh.xds.edge_tries import FLAGS, TRIED
 from inferloom.mesh.xds.exposures import STATUS
 from inferloom.mesh.xds.messages import duration, packed
 from inferloom.mesh.xds.response_flags import UNSEEN
-from inferloom.mesh.xds.types import MODEL_HEADER, NEVER, SLOW, UNROUTED, VERSION_HEADER
+from inferloom.mesh.xds.types import MODEL_HEADER, NEVER, SLOW, UNDECIDED, UNROUTED, VERSION_HEADER
 
 __all__ = ["story_log"]
 
 NAME = "inferloom.explain"
+SHARE = "inferloom.explain.told"  # runtime key: percent of them that are told
 EVERY = 0.5  # seconds between two batches ...
 BATCH = 64 * 1024  # ... or so many bytes
 TAGS = {FLAGS: "%RESPONSE_FLAGS%", TRIED: "%UPSTREAM_HOSTS_ATTEMPTED%"}
@@ -61,5 +62,6 @@ def story_log(tokens: Sequence[str] = ()) -> AccessLog:
         grpc(GrpcStatusFilter(statuses=[GrpcStatusFilterStatus.OK], exclude=True)),
         longer(NEVER, SLOW),
     )
-    own = any_of(header(MODEL_HEADER, StringMatcher(exact=UNROUTED), other=True), flagged(*UNSEEN))
-    return AccessLog(name="envoy.access_loggers.http_grpc", filter=all_of(told, own), typed_config=packed(config))
+    routed = all_of(*(header(MODEL_HEADER, StringMatcher(exact=name), other=True) for name in (UNROUTED, UNDECIDED)))
+    rule = all_of(told, any_of(routed, flagged(*UNSEEN)), share(SHARE))
+    return AccessLog(name="envoy.access_loggers.http_grpc", filter=rule, typed_config=packed(config))

@@ -7,7 +7,6 @@ has answered, and what Envoy has sent to the replicas itself. A request is in on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from prometheus_client.core import Metric
 
@@ -15,8 +14,7 @@ from inferloom.mesh.catalog import Catalog
 from inferloom.mesh.resilience.health import BreakerState
 from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL
 from inferloom.mesh.telemetry.metrics_series import counter, gauge, histogram
-from inferloom.mesh.xds.edge_reader import EdgeFigures
-from inferloom.mesh.xds.types import MODEL_CLUSTERS, REST_CLUSTERS
+from inferloom.mesh.xds.edge_figures import EdgeFigures, Load, Server
 
 __all__ = ["edge_metrics", "servers"]
 
@@ -59,23 +57,23 @@ def edge_metrics(edges: Mapping[str, EdgeFigures], catalog: Catalog) -> Iterable
         "inferloom_retries",
         "Attempts of an edge after the first.",
         ("edge", "model"),
-        _by_model({edge: figures.retries for edge, figures in edges.items()}, catalog),
+        _by_model({edge: figures.retries.values for edge, figures in edges.items()}, catalog),
     )
     yield counter(
         "inferloom_edge_retries_refused",
         "Retries that an edge has not made because the budget was spent.",
         ("edge", "model"),
-        _by_model({edge: figures.refused for edge, figures in edges.items()}, catalog),
+        _by_model({edge: figures.refused.values for edge, figures in edges.items()}, catalog),
     )
     active: dict[tuple[str, str, str], float] = {}
     attempts: dict[tuple[str, str, str, str], float] = {}
     ejected: dict[tuple[str, str, str], bool] = {}
-    for key, server in servers(edges, catalog):
-        stats = {each["name"]: int(each.get("value", 0)) for each in server["stats"]}  # Envoy leaves out a value of 0
-        active[key] = active.get(key, 0) + stats["rq_active"]
-        for result, count in (("failed", stats["rq_error"]), ("answered", stats["rq_total"] - stats["rq_error"])):
+    for key, load in servers(edges, catalog):
+        for result, count in (("failed", load.failed), ("answered", load.answered)):
             attempts[*key, result] = attempts.get((*key, result), 0) + count
-        ejected[key] = ejected.get(key, False) or server.get("health_status", {}).get("failed_outlier_check", False)
+        if edges[key[0]].up is not False:
+            active[key] = active.get(key, 0) + load.in_flight
+            ejected[key] = ejected.get(key, False) or load.passed_over
     yield gauge("inferloom_replica_in_flight", "Requests of an edge under way at a replica.", REPLICA, active.items())
     yield gauge(
         "inferloom_replica_state",
@@ -92,36 +90,20 @@ def edge_metrics(edges: Mapping[str, EdgeFigures], catalog: Catalog) -> Iterable
 
 
 def _by_model(counts: Mapping[str, Mapping[str, int]], catalog: Catalog) -> Iterable[tuple[tuple[str, str], int]]:
-    """Of each edge: what its clusters have counted, added up."""
-    found: dict[tuple[str, str], int] = {}
-    for edge, clusters in counts.items():
-        for cluster, count in clusters.items():
-            if (model := _model(cluster)) in catalog.models:
-                found[edge, model] = found.get((edge, model), 0) + count
-    return found.items()
+    """Of each edge: what it has counted of models that are there."""
+    for edge, models in counts.items():
+        yield from (((edge, model), count) for model, count in models.items() if model in catalog.models)
 
 
-def servers(
-    edges: Mapping[str, EdgeFigures], catalog: Catalog
-) -> Iterator[tuple[tuple[str, str, str], Mapping[str, Any]]]:
-    """(edge, model, replica) and what Envoy says of the server; the same replica stands in several clusters."""
+def servers(edges: Mapping[str, EdgeFigures], catalog: Catalog) -> Iterator[tuple[tuple[str, str, str], Load]]:
+    """(edge, model, replica) and what the edge does with it; a replica has two ports."""
     ids = {
-        (name, replica.host, port): replica.id
+        Server(name, replica.host, port): replica.id
         for name, model in catalog.models.items()
         for replica in model.replicas
         for port in (replica.port, replica.http_port)
     }
     for edge, figures in edges.items():
-        for cluster in figures.clusters:
-            model = _model(cluster["name"])
-            for server in cluster.get("host_statuses", ()):
-                at = server["address"].get("socket_address", {})
-                replica = ids.get((model, at.get("address", ""), at.get("port_value", 0)))
-                if replica is not None:
-                    yield (edge, model, replica), server
-
-
-def _model(cluster: str) -> str:
-    """Whose replicas a cluster has; "": it is the router process's."""
-    kind, _, target = cluster.partition("/")
-    return target.partition("@")[0] if kind in (MODEL_CLUSTERS, REST_CLUSTERS) else ""
+        for server, load in figures.servers.items():
+            if (replica := ids.get(server)) is not None:
+                yield (edge, server.model, replica), load

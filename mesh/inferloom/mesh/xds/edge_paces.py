@@ -11,38 +11,40 @@ the slow ones; the fast ones' are then missing from those that are kept.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from inferloom.mesh.catalog import Catalog
 from inferloom.mesh.explain.explainer import MOST_A_SECOND, Explainer
 from inferloom.mesh.explain.pace import INFINITY, WINDOW, Pace
+from inferloom.mesh.xds.edge_figures import EdgeFigures
+from inferloom.mesh.xds.edge_lifetime import Counted
 from inferloom.mesh.xds.edge_metrics import servers
-from inferloom.mesh.xds.edge_reader import UPTIME, EdgeFigures
-from inferloom.mesh.xds.request_figures import Requests, requests_of
+from inferloom.mesh.xds.request_figures import Requests, histograms, upper
 from inferloom.mesh.xds.types import NEVER, SLOW
 
 __all__ = ["EdgePaces", "ReplicaLoad"]
 
 READINGS = 3  # that are kept: a rate is of what came between the first and the last
-Steps = Mapping[float, int]  # milliseconds: how many answers took so long
+Steps = Mapping[float, int]  # milliseconds: how many answers took less, and more than the step before
 
 
 class ReplicaLoad:
-    """What edges do with a replica now, and how many attempts they have made and failed at it so far."""
+    """What edges do with a replica now, and how many attempts have failed at it so far; those that were made, by edge."""
 
     def __init__(self) -> None:
-        self.in_flight = self.attempts = self.failed = 0
+        self.in_flight = self.failed = 0
+        self.attempts: Counter[str] = Counter()
         self.passed_over = False
 
 
 class _Moment(NamedTuple):
-    """What had been counted: requests of models, attempts at replicas."""
+    """What had been counted: requests of models, attempts at replicas by each edge."""
 
     at: float
     requests: Mapping[str, int]
-    attempts: Mapping[tuple[str, str], int]
+    attempts: Mapping[tuple[str, str], Mapping[str, int]]
 
 
 class EdgePaces:
@@ -60,33 +62,31 @@ class EdgePaces:
         self.replicas: dict[tuple[str, str], ReplicaLoad] = {}
         self._explainer = explainer
         self._catalog = catalog
-        self._began = explainer.now()
         self._known: dict[str, dict[str, Steps]] = {}  # edge: histogram
-        self._all = Pace(self._began)
-        self._moments: deque[_Moment] = deque([_Moment(self._began, {}, {})], maxlen=READINGS)
+        began = explainer.now()
+        self._all = Pace(began)
+        self._moments: deque[_Moment] = deque([_Moment(began, {}, {})], maxlen=READINGS)
 
-    def read(self, node: str, stats: Sequence[Mapping[str, Any]]) -> None:
+    def read(self, node: str, stats: Sequence[Mapping[str, Any]], counted: Counted) -> None:
         """What an edge had counted before this process knew it says nothing of now, and is left out."""
-        known = self._known.get(node)
-        old = known is None and _uptime(stats) > self._explainer.now() - self._began
+        models = self._catalog().models
+        known = {} if counted is Counted.ANEW else self._known.get(node)
         now: dict[str, Steps] = {}
-        for histogram in (each for entry in stats for each in entry.get("histograms", {}).get("details", ())):
-            key = requests_of(histogram["name"])
-            if key is None or key.kind or key.model not in self._catalog().models:
+        for key, histogram in histograms(stats):
+            if key.kind:
                 continue
-            steps = now[histogram["name"]] = {
-                step["lower_bound"] + step["width"] / 2: int(step["count"]) for step in histogram["totals"]
-            }
-            earlier = (known or {}).get(histogram["name"], {})
-            if sum(steps.values()) < sum(earlier.values()):
-                earlier = {}  # this Envoy is a new one
-            if not old:
-                self._add(key, {at: count - earlier.get(at, 0) for at, count in steps.items()})
+            steps = now[histogram["name"]] = _steps(histogram["totals"])
+            if counted is Counted.BEFORE or known is None or key.model not in models:
+                continue
+            earlier = known.get(histogram["name"], {})
+            self._add(key, {at: max(0, count - earlier.get(at, 0)) for at, count in steps.items()})
         self._known[node] = now
+        self._explainer.edges = frozenset(self._known)
 
     def settle(self, edges: Mapping[str, EdgeFigures]) -> None:
         """Of edges that are gone nothing is kept but what they have counted."""
         self._known = {node: known for node, known in self._known.items() if node in edges}
+        self._explainer.edges = frozenset(self._known)
         paces, now = self._explainer.paces, self._explainer.now()
         for pace in (self._all, *paces.values()):
             pace.refresh(now)
@@ -108,13 +108,14 @@ class EdgePaces:
     def requests_a_second(self, model: str) -> float:
         """Of the last readings."""
         first, last, passed = self._between()
-        return (last.requests.get(model, 0) - first.requests.get(model, 0)) / passed
+        return max(0, last.requests.get(model, 0) - first.requests.get(model, 0)) / passed
 
     def attempts_a_second(self, model: str, replica: str) -> float:
-        """Of the last readings; 0 where it, or an edge, was not there before."""
+        """Of the last readings; what an edge had counted when it was not there before is left out."""
         first, last, passed = self._between()
-        key = (model, replica)
-        return max(0, last.attempts.get(key, 0) - first.attempts.get(key, last.attempts.get(key, 0))) / passed
+        before = first.attempts.get((model, replica), {})
+        made = ((edge, count) for edge, count in last.attempts.get((model, replica), {}).items() if edge in before)
+        return sum(max(0, count - before[edge]) for edge, count in made) / passed
 
     def _between(self) -> tuple[_Moment, _Moment, float]:
         first, last = self._moments[0], self._moments[-1]
@@ -131,17 +132,16 @@ class EdgePaces:
                 pace.failed += count
 
 
-def _uptime(stats: Iterable[Mapping[str, Any]]) -> float:
-    return next((float(each["value"]) for each in stats if each.get("name") == UPTIME), INFINITY)
+def _steps(totals: Iterable[Mapping[str, Any]]) -> Steps:
+    return {upper(step): int(step["count"]) for step in totals}
 
 
 def _replicas(edges: Mapping[str, EdgeFigures], catalog: Catalog) -> dict[tuple[str, str], ReplicaLoad]:
     found: dict[tuple[str, str], ReplicaLoad] = {}
-    for (_, model, replica), server in servers(edges, catalog):
-        load = found.setdefault((model, replica), ReplicaLoad())
-        stats = {each["name"]: int(each.get("value", 0)) for each in server["stats"]}  # Envoy leaves out a value of 0
-        load.in_flight += stats["rq_active"]
-        load.attempts += stats["rq_total"]
-        load.failed += stats["rq_error"]
-        load.passed_over |= server.get("health_status", {}).get("failed_outlier_check", False)
+    for (edge, model, replica), load in servers(edges, catalog):
+        replicas = found.setdefault((model, replica), ReplicaLoad())
+        replicas.in_flight += load.in_flight
+        replicas.attempts[edge] += load.attempts
+        replicas.failed += load.failed
+        replicas.passed_over |= load.passed_over
     return found

@@ -7,19 +7,20 @@ rounded down, so what lies in the step from 7 on took less than 8.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from inferloom.mesh.telemetry.metrics import UNKNOWN_MODEL
 from inferloom.mesh.telemetry.metrics_series import Durations
+from inferloom.mesh.xds.edge_lifetime import Counted
 from inferloom.mesh.xds.outcome import outcome
+from inferloom.mesh.xds.response_flags import GONE
 from inferloom.mesh.xds.types import MODEL_CLUSTERS, REST_CLUSTERS, STREAM
 
-__all__ = ["PREFIX", "STAT", "TAG", "RequestFigures", "Requests", "requests_of"]
+__all__ = ["PREFIX", "STAT", "TAG", "RequestFigures", "Requests", "histograms", "requests_of", "upper"]
 
 PREFIX, STAT, TAG = "inferloom", "milliseconds", "request"
 _BEFORE = f"{PREFIX}.{STAT}.{TAG}."
-GONE = frozenset({"DC", "DR"})  # response flags: the caller has closed its connection, or its stream
 FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 UNKNOWN_STATUS = "2"  # also what Envoy says of an answer over gRPC that has no status
 
@@ -53,6 +54,20 @@ def requests_of(name: str) -> Requests | None:
     return Requests(asked or model, "" if asked else version, code, STREAM if form == STREAM else "")
 
 
+def histograms(stats: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Requests, Mapping[str, Any]]]:
+    """Those of "stats" of Envoy's /stats?histogram_buckets=detailed that count requests, and which."""
+    for entry in stats:
+        for histogram in entry.get("histograms", {}).get("details", ()):
+            key = requests_of(histogram["name"])
+            if key is not None:
+                yield key, histogram
+
+
+def upper(step: Mapping[str, Any]) -> float:
+    """Milliseconds that what a step of a histogram has counted took less than."""
+    return float(step["lower_bound"] + max(step["width"], 1))
+
+
 class RequestFigures:
     """Of one edge.
 
@@ -64,37 +79,39 @@ class RequestFigures:
     def __init__(self) -> None:
         self.requests: Mapping[Requests, Durations] = {}
         self.slow: dict[str, int] = {}
-        self._above: dict[str, tuple[float, int]] = {}  # histogram: objective, and how many were above it
+        self._above: Mapping[str, int] = {}  # histogram: how many were above the objective
+        self._limits: Mapping[str, float] | None = None  # model: the objective at the last reading
 
-    def read(self, stats: Sequence[Mapping[str, Any]], slow_after: Mapping[str, float]) -> None:
+    def read(self, stats: Sequence[Mapping[str, Any]], slow_after: Mapping[str, float], counted: Counted) -> None:
         """Take what Envoy's /stats?histogram_buckets=detailed says under "stats".
 
         Args:
             slow_after: seconds after which an answer misses its model's objective, by model.
+            counted: how it goes with the last reading.
         """
         found: dict[Requests, Durations] = {}
-        for histogram in (each for entry in stats for each in entry.get("histograms", {}).get("details", ())):
-            key = requests_of(histogram["name"])
-            if key is None:
-                continue
+        above: dict[str, int] = {}
+        self.slow = {model: self.slow.get(model, 0) for model in slow_after}
+        for key, histogram in histograms(stats):
             durations = found.setdefault(key, Durations())
             for step in histogram["totals"]:
                 _add(durations, step)
             if key.code == "OK" and not key.kind and (limit := slow_after.get(key.model)) is not None:
-                self._judge(histogram, key.model, limit)
-        self.requests = found
-        self.slow = {model: self.slow.get(model, 0) for model in slow_after}
+                late = sum(step["count"] for step in histogram["totals"] if step["lower_bound"] >= 1000 * limit)
+                above[histogram["name"]] = late
+                if self._judges(key.model, limit, counted):
+                    known = 0 if counted is Counted.ANEW else self._above.get(histogram["name"], 0)
+                    self.slow[key.model] += max(0, late - known)
+        self.requests, self._above, self._limits = found, above, dict(slow_after)
 
-    def _judge(self, histogram: Mapping[str, Any], model: str, limit: float) -> None:
-        """Add what has come above the limit since the last time; a limit that is new begins with nothing."""
-        above = sum(step["count"] for step in histogram["totals"] if step["lower_bound"] >= 1000 * limit)
-        before, known = self._above.get(histogram["name"], (limit, 0))
-        self._above[histogram["name"]] = (limit, above)
-        if before == limit:  # fewer than before: this Envoy is a new one
-            self.slow[model] = self.slow.get(model, 0) + (above - known if above >= known else above)
+    def _judges(self, model: str, limit: float, counted: Counted) -> bool:
+        """Whether what has come since the last reading came under this limit: one that is new begins with nothing."""
+        if self._limits is None:
+            return counted is Counted.ANEW
+        return counted is not Counted.BEFORE and self._limits.get(model) == limit
 
 
 def _add(durations: Durations, step: Mapping[str, Any]) -> None:
-    lower, width, count = step["lower_bound"], max(step["width"], 1), step["count"]
-    durations.buckets[bisect_left(durations.bounds, round((lower + width) / 1000, 6))] += count
-    durations.seconds += count * (lower + width / 2) / 1000
+    lower, end, count = step["lower_bound"], upper(step), step["count"]
+    durations.buckets[bisect_left(durations.bounds, round(end / 1000, 6))] += count
+    durations.seconds += count * (lower + end) / 2000

@@ -6,14 +6,6 @@ passes it on as it came, over the caller's protocol, and says nothing of it but 
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.accesslog.v3 import (
-    AccessLog,
-    AccessLogFilter,
-    AndFilter,
-    HeaderFilter,
-    OrFilter,
-    ResponseFlagFilter,
-)
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
@@ -34,7 +26,6 @@ from envoy_data_plane.envoy.config.listener.v3 import (
     ListenerDrainType,
     ListenerInternalListenerConfig,
 )
-from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions as UpstreamOptions
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptionsUseDownstreamHttpConfig
@@ -42,6 +33,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from inferloom.mesh.policy import TrafficPolicy
 from inferloom.mesh.xds import hardening
+from inferloom.mesh.xds.access_log_filters import all_of, any_of, flagged, header
 from inferloom.mesh.xds.breaking import circuit_breakers
 from inferloom.mesh.xds.clusters import IDLE, OPTIONS
 from inferloom.mesh.xds.edge_settings import EdgeSettings
@@ -87,22 +79,10 @@ def behind(manager: HttpConnectionManager, settings: EdgeSettings) -> HttpConnec
 
 def in_front(manager: HttpConnectionManager) -> HttpConnectionManager:
     """The connection manager of the first listener: it tells nothing of requests that the second has told of."""
-    sent = StringMatcher(exact=TRACED_MODEL)
-    here = HeaderMatcher(name=MODEL_HEADER, string_match=sent, invert_match=True, treat_missing_header_as_empty=True)
-    told = OrFilter(
-        filters=[
-            AccessLogFilter(header_filter=HeaderFilter(header=here)),
-            AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=list(UNREACHED))),
-        ]
-    )
+    own = any_of(header(MODEL_HEADER, StringMatcher(exact=TRACED_MODEL), other=True), flagged(*UNREACHED))
     for log in manager.access_log:
-        _narrow(log, AccessLogFilter(or_filter=told))
+        log.filter = all_of(log.filter, own) if log.filter is not None else own
     return manager
-
-
-def _narrow(log: AccessLog, rule: AccessLogFilter) -> None:
-    """What most requests fail on goes first."""
-    log.filter = AccessLogFilter(and_filter=AndFilter(filters=[log.filter, rule])) if log.filter is not None else rule
 
 
 def traced_cluster() -> Cluster:

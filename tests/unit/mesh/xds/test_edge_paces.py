@@ -9,13 +9,19 @@ import pytest
 
 from inferloom.mesh.catalog import Catalog, Replica
 from inferloom.mesh.explain.explainer import Explainer
+from inferloom.mesh.xds.edge_figures import EdgeFigures
+from inferloom.mesh.xds.edge_lifetime import UPTIME, Lifetime, uptime
 from inferloom.mesh.xds.edge_paces import EdgePaces
-from inferloom.mesh.xds.edge_reader import UPTIME, EdgeFigures
 from inferloom.mesh.xds.request_figures import PREFIX, STAT, TAG
 from inferloom.mesh.xds.types import NEVER, SLOW
 
 CATALOG = Catalog.build([Replica(name, "a", "10.0.0.1", 8001, versions=("1",)) for name in ("fast", "slow")])
 OK, BAD = "/200/0/-/model/", "/200/14/UH/model/"
+
+
+def width(lower: int) -> float:
+    """As Envoy's bins are."""
+    return 0.0 if not lower else 0.1 if lower < 10 else 10.0 ** (len(str(lower)) - 2)
 
 
 class Moment:
@@ -35,24 +41,34 @@ class Moment:
 
 
 class Rig:
+    """A control plane and one edge."""
+
     def __init__(self) -> None:
         self.clock = Moment()
+        self.lifetime = Lifetime(self.clock.at)
         self.explainer = Explainer(self.clock, random.Random(1), "control")
         self.paces = EdgePaces(self.explainer, lambda: CATALOG)
-        self.edges = {"e": EdgeFigures()}
+        self.edges = {"e": EdgeFigures(self.clock.at)}
 
-    def round(self, uptime: float = 1.0, **counts: dict[int, int]) -> None:
+    def away(self) -> None:
+        """Three seconds later: the edge is not connected."""
+        self.clock.at += 3
+        self.lifetime = Lifetime(self.clock.at)
+        self.paces.settle({})
+
+    def round(self, up: float | None = None, **counts: dict[int, int]) -> None:
         """Three seconds later: so many requests so far by the milliseconds they took, of a model."""
         self.clock.at += 3
         details = [
             {
                 "name": f"{PREFIX}.{STAT}.{TAG}.{BAD if said.startswith('bad_') else OK}{said.removeprefix('bad_')}/",
-                "totals": [{"lower_bound": at, "width": 1, "count": count} for at, count in steps.items()],
+                "totals": [{"lower_bound": at, "width": width(at), "count": count} for at, count in steps.items()],
             }
             for said, steps in counts.items()
         ]
-        stats: list[dict[str, Any]] = [{"name": UPTIME, "value": uptime}, {"histograms": {"details": details}}]
-        self.paces.read("e", stats)
+        seconds = self.clock.at - 100 if up is None else up
+        stats: list[dict[str, Any]] = [{"name": UPTIME, "value": seconds}, {"histograms": {"details": details}}]
+        self.paces.read("e", stats, self.lifetime.judge(uptime(stats), self.clock.at))
         self.paces.settle(self.edges)
 
     def bound(self, **objectives: float) -> int:
@@ -79,12 +95,73 @@ def test_a_rate_is_of_the_last_readings_together() -> None:
 
 def test_what_an_envoy_had_counted_before_is_not_of_now_and_an_envoy_that_began_anew_counts_from_nothing() -> None:
     rig = Rig()
-    rig.round(uptime=3600, fast={1: 1000})
+    rig.round(up=3600, fast={1: 1000})
     assert "fast" not in rig.explainer.paces
-    rig.round(uptime=3603, fast={1: 1005})
+    rig.round(up=3603, fast={1: 1005})
     assert rig.explainer.paces["fast"].count == 5
-    rig.round(uptime=1, fast={1: 7})
+    rig.round(up=1, fast={1: 7})
     assert rig.explainer.paces["fast"].count == 12
+
+
+def test_an_envoy_that_began_anew_and_has_counted_more_than_the_one_before_is_a_new_one() -> None:
+    rig = Rig()
+    rig.round(up=3, fast={1: 10})
+    rig.round(up=1, fast={1: 25})
+    assert rig.explainer.paces["fast"].count == 35
+    rig.clock.at += 60  # its admin face was away meanwhile
+    rig.round(up=40, fast={1: 30})
+    assert rig.explainer.paces["fast"].count == 65
+
+
+def test_an_edge_that_was_away_for_a_moment_is_not_counted_twice() -> None:
+    rig = Rig()
+    for _ in range(20):
+        rig.round(fast={1: 1000})
+    rig.away()
+    rig.round(fast={1: 1010})
+    assert rig.explainer.paces["fast"].count == 1000, "when the ten came nobody has seen"
+    rig.round(fast={1: 1013})
+    assert rig.explainer.paces["fast"].count == 1003
+
+
+def test_a_model_that_was_gone_for_a_moment_is_not_counted_twice() -> None:
+    catalog = CATALOG
+    rig = Rig()
+    rig.paces = EdgePaces(rig.explainer, lambda: catalog)
+    rig.round(fast={1: 1000})
+    catalog = Catalog.build([])
+    rig.round(fast={1: 1000})
+    catalog = CATALOG
+    rig.round(fast={1: 1002})
+    assert rig.explainer.paces["fast"].count == 1002
+
+
+def test_a_model_that_answers_within_a_millisecond_is_not_told_as_slow() -> None:
+    rig = Rig()
+    rig.round(fast={0: 970, 1: 30})
+    pace = rig.explainer.paces["fast"]
+    assert 0.0008 < pace.quantile(0.5) <= 0.0011, "values are whole milliseconds, rounded down"
+    assert rig.bound() == 3, "those that took from one to two milliseconds are more than a hundredth"
+    assert pace.limit > 0.002
+
+
+def test_whose_answers_are_known_is_known() -> None:
+    rig = Rig()
+    assert not rig.explainer.edges
+    rig.round(fast={1: 1})
+    assert rig.explainer.edges == {"e"}
+    rig.away()
+    assert not rig.explainer.edges
+
+
+def test_a_rate_is_never_below_nothing() -> None:
+    rig = Rig()
+    rig.round(fast={1: 100})
+    rig.explainer.paces.clear()
+    rig.round(fast={1: 100}, slow={1: 1})
+    rig.explainer.pace("fast")
+    rig.round(fast={1: 101}, slow={1: 1})
+    assert rig.paces.requests_a_second("fast") == 0
 
 
 def test_streams_and_models_that_are_gone_have_no_pace() -> None:
@@ -112,19 +189,32 @@ def test_what_edges_do_with_a_replica_is_added_up() -> None:
     rig = Rig()
 
     def server(**counts: int) -> dict[str, Any]:
-        names = ("rq_total", "rq_error", "rq_active")
+        names = ("rq_total", "rq_success", "rq_error", "rq_active")
         return {
             "address": {"socket_address": {"address": "10.0.0.1", "port_value": 8001}},
             "stats": [{"name": name, "value": str(counts.get(name, 0))} for name in names],
             "health_status": {"failed_outlier_check": True},
         }
 
-    rig.edges["e"].clusters = ({"name": "model/fast", "host_statuses": [server(rq_total=10, rq_active=2)]},)
+    def does(**counts: int) -> None:
+        rig.edges["e"].read([], [{"name": "model/fast", "host_statuses": [server(**counts)]}], {}, rig.clock.at)
+
+    does(rq_total=10, rq_active=2)
     rig.round()
     rig.round()
-    rig.edges["e"].clusters = ({"name": "model/fast", "host_statuses": [server(rq_total=40, rq_error=6)]},)
+    does(rq_total=40, rq_error=6)
     rig.round()
     load = rig.paces.replicas["fast", "a"]
-    assert (load.in_flight, load.attempts, load.failed, load.passed_over) == (0, 40, 6, True)
+    assert (load.in_flight, load.attempts, load.failed, load.passed_over) == (0, {"e": 40}, 6, True)
     assert rig.paces.attempts_a_second("fast", "a") == pytest.approx(30 / 6)
     assert rig.paces.attempts_a_second("fast", "b") == 0
+    first = rig.edges
+    rig.edges = {}
+    rig.away()
+    rig.edges = {"other": EdgeFigures(rig.clock.at), **first}
+    rig.edges["other"].read([], [{"name": "model/fast", "host_statuses": [server(rq_total=9000)]}], {}, rig.clock.at)
+    for _ in range(3):
+        rig.round()
+        assert rig.paces.attempts_a_second("fast", "a") == 0, (
+            "when an edge's attempts came that was away nobody has seen"
+        )

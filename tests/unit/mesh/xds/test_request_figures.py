@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from inferloom.mesh.xds.edge_lifetime import Counted
 from inferloom.mesh.xds.request_figures import PREFIX, STAT, TAG, RequestFigures, Requests, requests_of
 
 Steps = dict[int, int]  # from so many milliseconds on: how many
@@ -53,7 +54,7 @@ def test_how_requests_of_an_edge_are_counted(said: str, counted: Requests | None
 
 def test_milliseconds_rounded_down_fall_into_the_routers_buckets() -> None:
     figures = RequestFigures()
-    figures.read(stats(**{"/200/0/-/model/iris/": {0: 5, 4: 3, 5: 2, 99: 1, 100: 4}}), {})
+    figures.read(stats(**{"/200/0/-/model/iris/": {0: 5, 4: 3, 5: 2, 99: 1, 100: 4}}), {}, Counted.ANEW)
     (durations,) = figures.requests.values()
     under = {bound: sum(durations.buckets[: at + 1]) for at, bound in enumerate(durations.bounds)}
     assert (under[0.001], under[0.005], under[0.01], under[0.1], under[0.25]) == (5, 8, 10, 11, 15)
@@ -63,34 +64,68 @@ def test_milliseconds_rounded_down_fall_into_the_routers_buckets() -> None:
 
 def test_what_is_split_over_a_models_clusters_is_one_models() -> None:
     figures = RequestFigures()
-    figures.read(stats(**{"/200/0/-/model/iris/": {1: 1}, "/200/-/-/rest/iris/": {1: 2}}), {})
+    figures.read(stats(**{"/200/0/-/model/iris/": {1: 1}, "/200/-/-/rest/iris/": {1: 2}}), {}, Counted.ANEW)
     assert {key: each.count for key, each in figures.requests.items()} == {Requests("iris", "", "OK", ""): 3}
 
 
 def test_answers_are_late_that_came_after_the_objective_that_held_when_they_came() -> None:
     figures = RequestFigures()
     name = "/200/0/-/model/iris/"
-    figures.read(stats(**{name: {50: 10, 100: 2, 300: 1}}), {"iris": 0.1})
+    figures.read(stats(**{name: {50: 10, 100: 2, 300: 1}}), {"iris": 0.1}, Counted.ANEW)
     assert figures.slow == {"iris": 3}
-    figures.read(stats(**{name: {50: 10, 100: 4, 300: 1}}), {"iris": 0.1})
+    figures.read(stats(**{name: {50: 10, 100: 4, 300: 1}}), {"iris": 0.1}, Counted.ON)
     assert figures.slow == {"iris": 5}
-    figures.read(stats(**{name: {50: 20, 100: 4, 300: 1}}), {"iris": 0.02})  # a new objective judges what comes now
+    figures.read(
+        stats(**{name: {50: 20, 100: 4, 300: 1}}), {"iris": 0.02}, Counted.ON
+    )  # a new objective judges what comes now
     assert figures.slow == {"iris": 5}
-    figures.read(stats(**{name: {50: 22, 100: 4, 300: 1}}), {"iris": 0.02})
+    figures.read(stats(**{name: {50: 22, 100: 4, 300: 1}}), {"iris": 0.02}, Counted.ON)
     assert figures.slow == {"iris": 7}
-    figures.read(stats(**{name: {50: 3}}), {"iris": 0.02})  # another Envoy, begun anew
+    figures.read(stats(**{name: {50: 3}}), {"iris": 0.02}, Counted.ANEW)  # another Envoy, begun anew
     assert figures.slow == {"iris": 10}
-    figures.read(stats(**{name: {50: 3}}), {})
+    figures.read(stats(**{name: {50: 3}}), {}, Counted.ON)
     assert figures.slow == {}
+
+
+def test_what_an_envoy_counted_before_this_process_knew_it_is_not_late_now() -> None:
+    figures = RequestFigures()
+    name = "/200/0/-/model/iris/"
+    figures.read(stats(**{name: {50: 10, 300: 900}}), {"iris": 0.1}, Counted.BEFORE)
+    assert figures.slow == {"iris": 0}
+    figures.read(stats(**{name: {50: 10, 300: 902}}), {"iris": 0.1}, Counted.ON)
+    assert figures.slow == {"iris": 2}
+
+
+def test_an_envoy_that_began_anew_is_told_by_its_uptime_and_not_by_what_it_has_counted() -> None:
+    figures = RequestFigures()
+    name = "/200/0/-/model/iris/"
+    figures.read(stats(**{name: {300: 2}}), {"iris": 0.1}, Counted.ANEW)
+    figures.read(stats(**{name: {300: 5}}), {"iris": 0.1}, Counted.ANEW)
+    assert figures.slow == {"iris": 7}
+
+
+def test_an_objective_that_is_back_judges_what_comes_from_now_on() -> None:
+    figures = RequestFigures()
+    name = "/200/0/-/model/iris/"
+    figures.read(stats(**{name: {300: 2}}), {"iris": 0.1}, Counted.ANEW)
+    figures.read(stats(**{name: {300: 50}}), {}, Counted.ON)
+    figures.read(stats(**{name: {300: 60}}), {"iris": 0.1}, Counted.ON)
+    assert figures.slow == {"iris": 0}
+    figures.read(stats(**{name: {300: 61}}), {"iris": 0.1}, Counted.ON)
+    assert figures.slow == {"iris": 1}
 
 
 def test_failures_and_streams_are_not_late() -> None:
     figures = RequestFigures()
-    figures.read(stats(**{"/200/4/-/model/iris/": {900: 5}, "stream/200/0/-/model/iris/": {90000: 5}}), {"iris": 0.1})
+    figures.read(
+        stats(**{"/200/4/-/model/iris/": {900: 5}, "stream/200/0/-/model/iris/": {90000: 5}}),
+        {"iris": 0.1},
+        Counted.ANEW,
+    )
     assert figures.slow == {"iris": 0}
 
 
 def test_other_statistics_are_none_of_its_business() -> None:
     figures = RequestFigures()
-    figures.read([{"name": "cluster.model/iris.upstream_rq_retry", "value": 4}], {"iris": 0.1})
+    figures.read([{"name": "cluster.model/iris.upstream_rq_retry", "value": 4}], {"iris": 0.1}, Counted.ANEW)
     assert figures.requests == {}
