@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from inferloom.clients.aio import MeshClient
+from inferloom.mesh.errors import InferloomError
 from inferloom.mesh.registry.consul import ConsulRegistry
 from monitoring.scene import Scene
 from tests.support.caller import infer_request, slow_request, stub
@@ -40,6 +41,8 @@ TOLD = [
     ("inferloom_in_flight_requests", "router", {}, -1),
     ("inferloom_host_ongoing", "host", {}, -1),
     ("inferloom_host_queue_seconds_count", "host", {}, 0),
+    ("inferloom_batch_rows_count", "pipelines", {"pipeline": "line"}, 0),
+    ("inferloom_batch_rows_sum", "pipelines", {"pipeline": "line"}, 0),
     ("nv_inference_pending_request_count", "sidecar-0", {"model": "slow", "replica": "t0"}, -1),
     ("nv_inference_count", "sidecar-0", {"model": "slow", "replica": "t0"}, 0),
     ("nv_inference_exec_count", "sidecar-0", {"model": "slow", "replica": "t0"}, 0),
@@ -60,11 +63,23 @@ TOLD = [
     # arms of splits
     ("inferloom_split_requests_total", "router", {"split": "Price", "arm": "old", "code": "OK"}, 0),
     ("inferloom_split_requests_total", "router", {"split": "Price", "arm": "new", "code": "OK"}, 0),
+    # what mirrors answered
+    ("inferloom_split_mirrored_total", "router", {"split": "PriceNew", "arm": "shadow", "result": "agreed"}, 0),
+    ("inferloom_split_mirror_difference_count", "router", {"split": "PriceNew", "arm": "shadow"}, 0),
     # what the GPUs do, by model and replica
     ("inferloom_gpu_utilization_ratio", "sidecar-0", {"replica": "t0", "gpu": "GPU-1"}, 0.3),
     ("inferloom_model_gpu", "sidecar-0", {"model": "slow", "replica": "t0", "gpu": "GPU-1"}, 0),
     ("inferloom_model_gpu_seconds_total", "sidecar-0", {"model": "slow", "replica": "t0"}, 0),
 ]
+LINE = {
+    "inputs": [
+        {"name": "seconds", "datatype": "FP32", "shape": [-1, 1]},
+        {"name": "key", "datatype": "INT32", "shape": [-1, 1]},
+    ],
+    "outputs": [{"name": "key", "source": "wait.key"}],
+    "nodes": [{"name": "wait", "step": {"model": "slow", "inputs": {"seconds": "input.seconds", "key": "input.key"}}}],
+}
+MIRRORED = {"arms": [{"name": "1", "share": 1}, {"name": "shadow", "mirror": True, "model": "PriceShadow"}]}
 
 
 @pytest.fixture
@@ -87,6 +102,19 @@ def missing(found: dict[str, float]) -> list[str]:
     return lacking
 
 
+async def known(scene: Scene, model: str) -> None:
+    """Wait until the mesh answers for a model."""
+    end = time.monotonic() + 30
+    async with MeshClient(scene.address, timeout=5.0) as mesh:
+        while True:
+            try:
+                await mesh.infer(model, {"seconds": [[0.0]], "key": [[0]]})
+                return
+            except InferloomError:
+                assert time.monotonic() < end
+            await asyncio.sleep(0.1)
+
+
 async def ask(scene: Scene) -> None:
     async with stub(scene.address) as face, MeshClient(scene.address, timeout=5.0) as mesh:
         named = slow_request(0.01, 2)
@@ -97,6 +125,8 @@ async def ask(scene: Scene) -> None:
             await outcome_of(face.ModelInfer(infer_request("slow", nothing=np.array([1.0], np.float32))))
             for _ in range(4):
                 await mesh.infer("Price", {"amount": 1.0})
+            await mesh.infer("PriceNew", {"amount": 1.0})
+            await mesh.infer("line", {"seconds": [[0.0]], "key": [[3]]})
             await slow
 
 
@@ -106,18 +136,28 @@ async def test_the_metrics_of_a_mesh_tell_all_that_they_promise(tmp_path: Path) 
     asking: asyncio.Task[None] | None = None
     try:
         await scene.begin()
-        asking = asyncio.create_task(ask(scene))
         assert scene.consul is not None
         documents = ConsulRegistry.from_environment(scene.consul.address)
         await documents.start()
         await documents.documents.put("policy", "slow", {"objective": {"availability": 99.0}})
+        await documents.documents.put("pipeline", "line", LINE)
+        await documents.documents.put("split", "PriceNew", MIRRORED)
         await documents.close()
+        await scene.role("pipelines", "host", "--pipelines", "--registry", f"consul://{scene.consul.address}")
+        await known(scene, "line")
+        asking = asyncio.create_task(ask(scene))
         end = time.monotonic() + 60
         async with aiohttp.ClientSession() as session:
             while lacking := missing(await scene.scrape(session)):
                 assert not asking.done(), asking.exception()
                 assert time.monotonic() < end, "\n".join(lacking)
                 await asyncio.sleep(0.2)
+            for name in ("host", "sidecar-0", "control"):
+                url = f"http://{scene.admins[name]}/loglevel"
+                async with session.post(url, data="debug") as answer:
+                    assert (answer.status, await answer.text()) == (200, "debug\n"), name
+                async with session.get(url) as answer:
+                    assert await answer.text() == "debug\n", name
     finally:
         if asking is not None:
             asking.cancel()

@@ -52,6 +52,17 @@ def ingress(traces: Traces) -> list[Span]:
     return [span for span in traces.spans if span.name == "ingress"]
 
 
+async def ended(traces: Traces, trace: str) -> list[Span]:
+    """A trace's spans once there is the edge's own, which ends last."""
+    end = time.monotonic() + 40
+    while True:
+        spans = await traces.of_trace(trace)
+        if any(span.name == "ingress" for span in spans):
+            return spans
+        assert time.monotonic() < end, spans
+        await asyncio.sleep(0.02)
+
+
 def passed(front: Front) -> int:
     """How many requests have gone through the second listener."""
     return front.envoy.stats("^http.traced.downstream_rq_total$").get("http.traced.downstream_rq_total", 0)
@@ -105,14 +116,13 @@ async def test_a_retried_and_a_failed_request_have_their_whole_trees(tmp_path: P
         return "\n".join([top, *(f"  inferloom-edge  router {each} egress  client  model={model}" for each in tries)])
 
     async def shown(traces: Traces, trace: str) -> str:
-        await traces.until(lambda: any(span.name == "ingress" for span in traces.of(trace)))  # it ends last
-        return outline(traces.of(trace), ("model",))
+        return outline(await ended(traces, trace), ("model",))
 
     async with front_of(tmp_path, 0.0, down=["iris/one", "gone/one"]) as (front, traces):
         call = asked()
         assert (await front.call(infer("gone"), metadata=call.metadata)).startswith("UNAVAILABLE")
         assert await shown(traces, call.trace) == tree("gone", *["model/gone"] * 3, failed=True)
-        assert call.top(traces.of(call.trace)).attributes["client.address"]
+        assert call.top(await traces.of_trace(call.trace)).attributes["client.address"]
         trees = set()
         for _ in range(30):  # the first try is at either replica
             call = asked()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.host import running_host, write_app
-from tests.support.traced import Traced, asked, traced_servers, tracing_as
+from tests.support.traced import Asked, Traced, asked, traced_servers, tracing_as
 from tests.support.typed import TypedMesh, running_typed, stub
 
 SHOWN = ("model", "attempt", "cancelled")
@@ -45,23 +45,30 @@ async def faces_of(traced: Traced) -> AsyncIterator[TypedMesh]:
 async def test_json_and_rest_are_server_spans_of_http(traced: Traced) -> None:
     async with faces_of(traced) as mesh:
         await mesh.post("/v1/echo", {"rows": [{"x": [1, 2]}]})  # it learns the model's metadata
-        caller = asked()
-        status, _ = await mesh.post("/v1/echo", {"rows": [{"x": [1, 2]}]}, **dict(caller.metadata))
-        assert status == 200
+
+        async def ask() -> Asked:
+            caller = asked()
+            status, _ = await mesh.post("/v1/echo", {"rows": [{"x": [1, 2]}]}, **dict(caller.metadata))
+            assert status == 200
+            return caller
+
         expected = f"""
 inferloom-router  POST /v1/{{target}}  server
   inferloom-router  call echo  internal  model=echo
     inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=echo attempt=1
 {TRITON.strip(chr(10))}
 """
-        spans = await traced.traces.are(caller.trace, expected, *SHOWN)
+        caller, spans = await traced.traces.whole(ask, expected, *SHOWN)
         assert caller.top(spans).attributes["http.response.status_code"] == 200
 
-        caller = asked()
-        inputs = [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]
-        status, _ = await mesh.post("/v2/models/echo/infer", {"inputs": inputs}, **dict(caller.metadata))
-        assert status == 200
-        await traced.traces.are(caller.trace, expected.replace("/v1/{target}", "/v2/models/{model}/infer"), *SHOWN)
+        async def rest() -> Asked:
+            caller = asked()
+            inputs = [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]
+            status, _ = await mesh.post("/v2/models/echo/infer", {"inputs": inputs}, **dict(caller.metadata))
+            assert status == 200
+            return caller
+
+        await traced.traces.whole(rest, expected.replace("/v1/{target}", "/v2/models/{model}/infer"), *SHOWN)
 
 
 async def test_a_typed_call_is_the_span_of_its_own_service(traced: Traced) -> None:
@@ -70,15 +77,19 @@ async def test_a_typed_call_is_the_span_of_its_own_service(traced: Traced) -> No
         service = "inferloom.models.echo.v1.EchoService"
         echo = await asyncio.to_thread(stub, mesh.mesh.address, service, mesh.channel)
         request = echo.PredictRequest(rows=[{"x": [1, 2]}])
-        caller = asked()
-        await echo.Predict(request, metadata=caller.metadata)
+
+        async def ask() -> Asked:
+            caller = asked()
+            await echo.Predict(request, metadata=caller.metadata)
+            return caller
+
         expected = f"""
 inferloom-router  {service}/Predict  server
   inferloom-router  call echo  internal  model=echo
     inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=echo attempt=1
 {TRITON.strip(chr(10))}
 """
-        await traced.traces.are(caller.trace, expected, *SHOWN)
+        await traced.traces.whole(ask, expected, *SHOWN)
 
 
 async def test_json_of_a_service_goes_on_in_its_host(traced: Traced, tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tests.support.caller import Talk, infer_request, stub
 from tests.support.host import eventually, running_host, write_app
 from tests.support.otlp import Span
 from tests.support.router import Mesh, Server, running_mesh
-from tests.support.traced import Traced, asked, traced_servers, tracing_as
+from tests.support.traced import Asked, Traced, asked, traced_servers, tracing_as
 
 SHOWN = ("model", "attempt", "answered", "late", "members", "batch_size", "rows", "cancelled")
 TRITONS = ("InferRequest", "compute")
@@ -82,6 +83,19 @@ LATE = {
 }
 
 
+class Batch(NamedTuple):
+    """The callers of one batch, and of the one before."""
+
+    alone: Asked
+    unsampled: Asked
+    first: Asked
+    second: Asked
+
+    @property
+    def trace(self) -> str:
+        return self.first.trace
+
+
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     with traced_servers(tmp_path_factory.mktemp("traced")) as found:
@@ -127,8 +141,12 @@ async def test_a_service_s_calls_are_below_its_span_and_each_goes_on_in_triton(t
     async with hosted(traced, tmp_path) as (_, _, face):
         request = infer_request("twice", x=np.ones((1, 2), np.float32))
         await face.ModelInfer(request, timeout=20)  # it learns the model's metadata
-        caller = asked()
-        await face.ModelInfer(request, metadata=caller.metadata, timeout=20)
+
+        async def ask() -> Asked:
+            caller = asked()
+            await face.ModelInfer(request, metadata=caller.metadata, timeout=20)
+            return caller
+
         call = """
     inferloom-host  inference.GRPCInferenceService/ModelInfer  server  model=twice
 """.strip("\n")
@@ -146,7 +164,7 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=twice
 {inner}
 {inner}
 """
-        await traced.traces.are(caller.trace, expected, *SHOWN)
+        await traced.traces.whole(ask, expected, *SHOWN)
 
 
 async def test_what_a_service_raises_is_the_error_of_every_span_above(traced: Traced, tmp_path: Path) -> None:
@@ -166,7 +184,9 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=broke
 
 async def test_a_stream_through_a_service_is_one_trace_down_to_triton(traced: Traced, tmp_path: Path) -> None:
     async with hosted(traced, tmp_path) as (_, _, face):
-        for caller in (asked(), asked()):  # the first learns the model's metadata
+
+        async def ask() -> Asked:
+            caller = asked()
             async with Talk(face, metadata=caller.metadata) as talk:
                 request = infer_request("count", "r", n=np.array([2], np.int32))
                 request.inputs[0].datatype = "INT64"
@@ -178,6 +198,9 @@ async def test_a_stream_through_a_service_is_one_trace_down_to_triton(traced: Tr
                     assert not answer.error_message
                 await talk.call.done_writing()
                 await talk.call.read()
+            return caller
+
+        await ask()  # it learns the model's metadata
         expected = """
 inferloom-router  inference.GRPCInferenceService/ModelStreamInfer  server
   inferloom-router  inference.GRPCInferenceService/ModelStreamInfer  client  model=count
@@ -189,7 +212,7 @@ inferloom-router  inference.GRPCInferenceService/ModelStreamInfer  server
               triton  compute  server
   inferloom-router  message count  internal  model=count attempt=1
 """
-        await traced.traces.are(caller.trace, expected, *SHOWN)
+        await traced.traces.whole(ask, expected, *SHOWN)
 
 
 async def test_a_late_member_is_cancelled_in_the_tree_and_the_ensemble_says_who_was_late(
@@ -200,8 +223,12 @@ async def test_a_late_member_is_cancelled_in_the_tree_and_the_ensemble_says_who_
         # By latency both members may choose the server that told its metadata sooner, and wait for each other there.
         await mesh.registry.documents.put("policy", "slow", {"balancing": "least_request"})
         await eventually(lambda: host.router.pool.groups["slow"].policy.balancing is Balancing.LEAST_REQUEST)
-        caller = asked()
-        await face.ModelInfer(slow("late", 0.0, 1, long=20.0), metadata=caller.metadata, timeout=30)
+
+        async def ask() -> Asked:
+            caller = asked()
+            await face.ModelInfer(slow("late", 0.0, 1, long=20.0), metadata=caller.metadata, timeout=30)
+            return caller
+
         expected = """
 inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=late
   inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=late attempt=1
@@ -223,21 +250,28 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=late
                     triton  slow  server
                       triton  compute  server
 """
-        await traced.traces.are(caller.trace, expected, *SHOWN)
+        await traced.traces.whole(ask, expected, *SHOWN)
 
 
 async def test_a_batch_is_below_its_first_sampled_request_and_linked_with_all(traced: Traced, tmp_path: Path) -> None:
     async with hosted(traced, tmp_path) as (_, host, face):
-        alone, unsampled, first, second = asked(), asked(sampled=False), asked(), asked()
-        began = asyncio.ensure_future(face.ModelInfer(slow("alone", 0.5, 61), metadata=alone.metadata, timeout=20))
-        while 61 not in traced.one.log().keys("ran"):
-            await asyncio.sleep(0.01)
-        others = []
-        for key, caller in ((62, unsampled), (63, first), (64, second)):
-            call = face.ModelInfer(slow("alone", 0.0, key), metadata=caller.metadata, timeout=20)
-            others.append(asyncio.ensure_future(call))
-            await eventually(lambda: waiting(host) == len(others))
-        await asyncio.gather(began, *others)
+        keys = itertools.count(61)
+
+        async def ask() -> Batch:
+            batch = Batch(asked(), asked(sampled=False), asked(), asked())
+            key = next(keys)
+            call = face.ModelInfer(slow("alone", 0.5, key), metadata=batch.alone.metadata, timeout=20)
+            began = asyncio.ensure_future(call)
+            while key not in traced.one.log().keys("ran"):
+                await asyncio.sleep(0.01)
+            others = []
+            for caller in batch[1:]:
+                call = face.ModelInfer(slow("alone", 0.0, next(keys)), metadata=caller.metadata, timeout=20)
+                others.append(asyncio.ensure_future(call))
+                await eventually(lambda: waiting(host) == len(others))
+            await asyncio.gather(began, *others)
+            return batch
+
         top = """
 inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=alone
   inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=alone attempt=1
@@ -252,8 +286,11 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=alone
                   triton  slow  server
                     triton  compute  server
 """
-        await traced.traces.are(alone.trace, top.format(size=1) + below.format(size=1), *SHOWN)
-        led = await traced.traces.are(first.trace, top.format(size=3) + below.format(size=3), *SHOWN)
+        expected = top.format(size=3) + below.format(size=3)
+        (alone, unsampled, first, second), led = await traced.traces.whole(ask, expected, *SHOWN)
+        await traced.traces.are(
+            alone.trace, top.format(size=1) + below.format(size=1), *SHOWN
+        )  # Triton's is in the other
         rode = await traced.traces.are(second.trace, top.format(size=3), *SHOWN)
         batch, unit = named(led, "batch wait"), named(rode, "unit wait")
         assert unit.links == ((first.trace, batch.id),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import grpc
 import pytest
 
+from inferloom.mesh.catalog import Replica
 from inferloom.mesh.split import KIND
 from tests.support.caller import Talk, echo_request, slow_request, stub, token_request
 from tests.support.load import outcome_of
 from tests.support.router import Mesh, Server, running_mesh
-from tests.support.traced import Traced, asked, traced_servers, tracing_as
+from tests.support.traced import Asked, Traced, asked, traced_servers, tracing_as
 
 SHOWN = ("model", "attempt", "replica", "arm", "mirror", "cancelled")
 
@@ -49,11 +51,12 @@ async def mesh_of(traced: Traced, servers: dict[str, Server], **options: Any) ->
 
 async def test_a_plain_call_is_the_callers_the_routers_the_attempts_and_tritons(traced: Traced) -> None:
     async with mesh_of(traced, {"one": traced.one}) as (_, face):
-        callers = [asked(tracestate="vendor=1", baggage="user=ada") for _ in range(5)]
-        for caller in callers:
+
+        async def ask() -> Asked:
+            caller = asked(tracestate="vendor=1", baggage="user=ada")
             await face.ModelInfer(echo_request(), metadata=caller.metadata)
-        await traced.traces.until(lambda: any(len(traced.traces.of(caller.trace)) == 5 for caller in callers))
-        caller = next(caller for caller in callers if len(traced.traces.of(caller.trace)) == 5)
+            return caller
+
         expected = """
 inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=echo
   inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=echo attempt=1 replica=one
@@ -61,7 +64,7 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=echo
       triton  echo  server
         triton  compute  server
 """
-        spans = await traced.traces.are(caller.trace, expected, *SHOWN, whole=True)
+        caller, spans = await traced.traces.whole(ask, expected, *SHOWN)
         top = caller.top(spans)
         (attempt,) = [span for span in spans if span.kind == 3]
         assert attempt.attributes == {
@@ -99,7 +102,9 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=slow
       triton  slow  server
         triton  compute  server
 """
-        await traced.traces.are(caller.trace, expected, *SHOWN)
+        await traced.traces.are(
+            caller.trace, expected, *SHOWN
+        )  # once: to do it again needs a new Triton; the next test does
 
         await mesh.registrations["slow", other].deregister()
         while mesh.endpoint("slow", dead).health.state != "open":
@@ -114,6 +119,44 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=slow 
         assert "no replica" in unsampled.top(spans).message
 
 
+async def test_the_second_attempt_of_a_retried_call_goes_on_in_triton(traced: Traced) -> None:
+    refused = []
+
+    async def refuse(request: bytes, context: Any) -> None:
+        refused.append(request)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+
+    handlers = {"ModelInfer": grpc.unary_unary_rpc_method_handler(refuse)}
+    bad = grpc.aio.server()
+    bad.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),))
+    port = bad.add_insecure_port("127.0.0.1:0")
+    await bad.start()
+    try:
+        async with mesh_of(traced, {"one": traced.one}) as (mesh, face):
+            await mesh.registry.register(Replica("echo", "bad", "127.0.0.1", port))
+
+            async def ask() -> Asked:
+                before = len(refused)
+                async with asyncio.timeout(20):
+                    while True:  # until the first attempt is at the bad one
+                        caller = asked()
+                        await face.ModelInfer(echo_request(), metadata=caller.metadata)
+                        if len(refused) > before:
+                            return caller
+
+            expected = """
+inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=echo
+  inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=echo attempt=1 replica=bad  ERROR UNAVAILABLE
+  inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=echo attempt=2 replica=one
+    triton  InferRequest  server
+      triton  echo  server
+        triton  compute  server
+"""
+            await traced.traces.whole(ask, expected, *SHOWN)
+    finally:
+        await bad.stop(0.0)
+
+
 async def test_what_is_not_sampled_and_does_not_fail_is_seen_nowhere(traced: Traced) -> None:
     async with mesh_of(traced, {"one": traced.one}, ratio=0.0) as (_, face):
         unsampled, sampled = asked(sampled=False), asked()
@@ -126,11 +169,16 @@ async def test_what_is_not_sampled_and_does_not_fail_is_seen_nowhere(traced: Tra
 
 async def test_a_cancelled_call_is_marked_as_such_down_to_triton_and_no_error(traced: Traced) -> None:
     async with mesh_of(traced, {"one": traced.one}) as (_, face):
-        caller = asked()
-        call = face.ModelInfer(slow_request(5.0, 815), metadata=caller.metadata)
-        while 815 not in traced.one.log().keys("ran"):
-            await asyncio.sleep(0.01)
-        call.cancel()
+        keys = itertools.count(815)
+
+        async def ask() -> Asked:
+            caller, key = asked(), next(keys)
+            call = face.ModelInfer(slow_request(5.0, key), metadata=caller.metadata)
+            while key not in traced.one.log().keys("ran"):
+                await asyncio.sleep(0.01)
+            call.cancel()
+            return caller
+
         expected = """
 inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=slow cancelled=true
   inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=slow attempt=1 replica=one cancelled=true
@@ -138,7 +186,7 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=slow 
       triton  slow  server
         triton  compute  server
 """
-        await traced.traces.are(caller.trace, expected, *SHOWN)
+        await traced.traces.whole(ask, expected, *SHOWN)
 
 
 async def test_a_mirror_is_a_second_clients_span_with_its_own_arm(traced: Traced) -> None:
@@ -147,8 +195,12 @@ async def test_a_mirror_is_a_second_clients_span_with_its_own_arm(traced: Traced
         await mesh.registry.documents.put(KIND, "versioned", {"arms": arms})
         while "versioned" not in mesh.router.splitting.splits:
             await asyncio.sleep(0.01)
-        caller = asked()
-        await face.ModelInfer(echo_request(model="versioned"), metadata=caller.metadata)
+
+        async def ask() -> Asked:
+            caller = asked()
+            await face.ModelInfer(echo_request(model="versioned"), metadata=caller.metadata)
+            return caller
+
         expected = """
 inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=versioned arm=1
   inferloom-router  inference.GRPCInferenceService/ModelInfer  client  model=versioned attempt=1 replica=one arm=1
@@ -160,19 +212,23 @@ inferloom-router  inference.GRPCInferenceService/ModelInfer  server  model=versi
       triton  versioned  server
         triton  compute  server
 """
-        await traced.traces.are(caller.trace, expected, *SHOWN)
+        await traced.traces.whole(ask, expected, *SHOWN)
 
 
 async def test_a_stream_has_a_span_for_its_replica_and_one_for_each_message(traced: Traced) -> None:
     async with mesh_of(traced, {"one": traced.one}) as (_, face):
-        caller = asked()
-        async with Talk(face, metadata=caller.metadata) as talk:
-            for name in ("a", "b"):
-                await talk.say(token_request(2, request_id=name))
-                for _ in range(2):
-                    await talk.hear()
-            await talk.call.done_writing()
-            assert await talk.call.read() is grpc.aio.EOF  # type: ignore[attr-defined]
+
+        async def ask() -> Asked:
+            caller = asked()
+            async with Talk(face, metadata=caller.metadata) as talk:
+                for name in ("a", "b"):
+                    await talk.say(token_request(2, request_id=name))
+                    for _ in range(2):
+                        await talk.hear()
+                await talk.call.done_writing()
+                assert await talk.call.read() is grpc.aio.EOF  # type: ignore[attr-defined]
+            return caller
+
         expected = """
 inferloom-router  inference.GRPCInferenceService/ModelStreamInfer  server
   inferloom-router  inference.GRPCInferenceService/ModelStreamInfer  client  model=tokens replica=one
@@ -185,7 +241,7 @@ inferloom-router  inference.GRPCInferenceService/ModelStreamInfer  server
   inferloom-router  message tokens  internal  model=tokens attempt=1 replica=one request_id=a
   inferloom-router  message tokens  internal  model=tokens attempt=1 replica=one request_id=b
 """
-        await traced.traces.are(caller.trace, expected, *SHOWN, "request_id")
+        await traced.traces.whole(ask, expected, *SHOWN, "request_id")
 
 
 async def test_a_message_that_cannot_be_sent_is_an_error_of_its_own(traced: Traced) -> None:

@@ -48,7 +48,7 @@ def running_triton(repository: Path, log: Path, *, extra: Sequence[str] = ("--lo
         extra: further options of tritonserver.
     """
     found = runtime.find()
-    http_port, grpc_port, metrics_port = free_ports(3)
+    http_port, grpc_port, metrics_port = [each for each in free_ports(4) if f"--grpc-port={each}" not in extra][:3]
     command = found.command(
         repository=repository,
         http_port=http_port,

@@ -27,15 +27,17 @@ from envoy_data_plane.envoy.type.tracing.v3 import CustomTag, CustomTagHeader
 from inferloom.mesh.xds.clusters import fixed_cluster
 from inferloom.mesh.xds.edge_settings import EdgeSettings
 from inferloom.mesh.xds.messages import duration, extension, packed
-from inferloom.mesh.xds.types import MODEL_HEADER
+from inferloom.mesh.xds.types import ARM_HEADER, MODEL_HEADER, VERSION_HEADER
 
 __all__ = ["COLLECTOR", "collectors", "picks", "traced"]
 
 COLLECTOR = "otlp"  # the cluster's name; those of replicas have prefixes
 SERVICE = "inferloom-edge"
 TIMEOUT = 5.0  # seconds for one message of spans
-TAGS = {  # peer.address, Envoy's own tag, is the first listener where there are two
+TAGS = {  # left out where the header is absent; peer.address, Envoy's own tag, is the first listener where there are two
     "inferloom.model": MODEL_HEADER,
+    "inferloom.version": VERSION_HEADER,
+    "inferloom.arm": ARM_HEADER,
     "inferloom.request_id": "x-request-id",
     "client.address": "x-forwarded-for",
 }
