@@ -1,4 +1,4 @@
-"""What telling of requests costs: ratios between neighbours in time, and the targets. Pure."""
+"""What telling of requests costs: ratios within a block of neighbouring runs, and the targets. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ COMPARED = {  # what: (with it, without it, most that it may take of the through
 class Run:
     """One run of h2load, 64 in flight."""
 
+    what: str  # of COMPARED
     way: str
-    turn: int
+    block: int  # of four neighbouring runs, two of each way
     requests: int
     rate: float  # per second
     median_us: float
@@ -43,11 +44,14 @@ class TelemetryReport:
         return median(values) if values else None
 
     def taken(self, what: str, figure: str) -> float | None:
-        """The share by which `figure` differs with it, in the direction of cost; the median over turns."""
+        """The share by which `figure` differs with it, in the direction of cost; the median over blocks."""
         way, base, _ = COMPARED[what]
-        of: dict[tuple[str, int], float] = {(run.way, run.turn): getattr(run, figure) for run in self.runs}
-        turns = [turn for name, turn in of if name == way and (base, turn) in of]
-        ratios = [of[way, turn] / of[base, turn] for turn in turns]
+        sums: dict[int, dict[str, float]] = {}
+        for run in self.runs:
+            if run.what == what:
+                block = sums.setdefault(run.block, {way: 0.0, base: 0.0})
+                block[run.way] += getattr(run, figure)
+        ratios = [block[way] / block[base] for block in sums.values()]
         if not ratios:
             return None
         return 1 - median(ratios) if figure == "rate" else median(ratios) - 1

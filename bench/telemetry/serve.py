@@ -27,7 +27,6 @@ class Way:
     name: str
     port: int
     pid: int  # of its own process: Envoy's where it is one
-    admin: int | None  # its metrics are fetched from there while it works
 
 
 @contextlib.contextmanager
@@ -58,11 +57,11 @@ def ways() -> Iterator[dict[str, Way]]:
             (TRACED, inferloom(), traced),
             (UNCOUNTED, uncounted, plain),
         ):
-            port, admin = free_port(), free_port()
-            at = ["--grpc", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}"]
+            port = free_port()
+            at = ["--grpc", f"{HOST}:{port}", "--admin", f"{HOST}:0"]
             process = stack.enter_context(running(name, [*command, "router", *registry, *at], environment))
             check(f"{HOST}:{port}", alive(process))
-            found[name] = Way(name, port, process.pid, None if name == UNCOUNTED else admin)
+            found[name] = Way(name, port, process.pid)
         back = ["--router", f"{HOST}:{found[ROUTER].port}"]
         for name, told in ((EDGE, []), (EDGE_TRACED, ["--otlp", f"{HOST}:{collector}"])):
             control, port, quiet = free_port(), free_port(), ["--admin", f"{HOST}:0"]
@@ -71,5 +70,5 @@ def ways() -> Iterator[dict[str, Way]]:
             argv = inferloom("edge", "--listen", f"{HOST}:{port}", "--control", f"{HOST}:{control}", *quiet)
             process = stack.enter_context(running(name, [*argv, "--concurrency", "1"], plain))
             check(f"{HOST}:{port}", alive(process))
-            found[name] = Way(name, port, envoy_below(process.pid), None)
+            found[name] = Way(name, port, envoy_below(process.pid))
         yield found

@@ -13,7 +13,7 @@ from bench.telemetry.serve import EDGE, EDGE_TRACED, ROUTER, TRACED, TWIN, UNCOU
 __all__ = ["show"]
 
 TITLES = {
-    ROUTER: "router, metrics fetched each second",
+    ROUTER: "router",
     TWIN: "the same once more",
     TRACED: "traces, 1 % of them exported",
     UNCOUNTED: "no metrics counted",
@@ -23,7 +23,7 @@ TITLES = {
 
 
 def show(report: TelemetryReport, console: Console) -> None:
-    table = Table(title="64 requests in flight; medians over turns", title_justify="left")
+    table = Table(title="64 requests in flight; medians over runs", title_justify="left")
     table.add_column("way")
     for column in ("requests/s", "CPU us", "median ms"):
         table.add_column(column, justify="right")
@@ -35,7 +35,7 @@ def show(report: TelemetryReport, console: Console) -> None:
             number(report.median(way, "median_us"), ".2f", 1e-3),
         )
     console.print(table)
-    table = Table(title="what it takes; each run beside its neighbour in time", title_justify="left")
+    table = Table(title="what it takes; median over blocks of four neighbouring runs", title_justify="left")
     table.add_column("what")
     for column in ("of the requests/s", "more CPU"):
         table.add_column(column, justify="right")

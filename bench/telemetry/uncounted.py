@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferloom.cli.entry import main
-from inferloom.mesh.telemetry.metrics import RouterMetrics
-from inferloom.mesh.telemetry.metrics_series import Codes, Durations
+from inferloom.cli.entry import main, settle
 
 
 def nothing(*values: Any) -> None:
@@ -17,5 +15,9 @@ def nothing(*values: Any) -> None:
 
 
 if __name__ == "__main__":
+    settle()  # before grpc is imported, as the command does
+    from inferloom.mesh.telemetry.metrics import RouterMetrics
+    from inferloom.mesh.telemetry.metrics_series import Codes, Durations
+
     Durations.add = Codes.add = RouterMetrics.finished = nothing  # type: ignore[method-assign,assignment]
     main()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 
-__all__ = ["main"]
+__all__ = ["main", "settle"]
 
 OLDER_POLLER = "-event_engine_client,-event_engine_listener"
 TESTED = ((1, 85), (1, 86))  # of grpcio: from, up to but not including
@@ -22,11 +22,16 @@ def older_poller(grpcio: str) -> bool:
     return TESTED[0] <= (int(major), int(minor)) < TESTED[1]
 
 
-def main() -> None:
-    """Run the command. A `GRPC_EXPERIMENTS` of the user's own is left as it is."""
+def settle() -> None:
+    """Set what grpc reads when it is imported. What the user has set is left as it is."""
     if "GRPC_EXPERIMENTS" not in os.environ and older_poller(version("grpcio")):
         os.environ["GRPC_EXPERIMENTS"] = OLDER_POLLER
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # that a server stops, or a client has gone, is no news
+
+
+def main() -> None:
+    """Run the command."""
+    settle()
     from inferloom.cli.main import main as run
     from inferloom.cli.stderr import forgive
 
