@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import h2load
+from bench.gateway.serve import Way
 from bench.machine import machine
 from bench.measure import usage
 from bench.paths import HOST
 from bench.telemetry.report import COMPARED, Run, TelemetryReport
-from bench.telemetry.serve import Way, ways
+from bench.telemetry.serve import ways
 from bench.wire import METHOD, check, framed, request
 
 __all__ = ["measure"]

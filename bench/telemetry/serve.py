@@ -6,27 +6,17 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from bench.gateway.serve import envoy_below
+from bench.gateway.serve import Way, envoy_below
 from bench.paths import HOST
 from bench.processes import alive, free_port, inferloom, running, triton
 from bench.wire import MODEL, check
 
-__all__ = ["EDGE", "EDGE_TRACED", "ROUTER", "TRACED", "TWIN", "UNCOUNTED", "Way", "ways"]
+__all__ = ["EDGE", "EDGE_TRACED", "ROUTER", "TRACED", "TWIN", "UNCOUNTED", "ways"]
 
 ROUTER, TWIN, TRACED, UNCOUNTED = "router", "twin", "traced", "uncounted"
 EDGE, EDGE_TRACED = "edge", "edge traced"
 RATIO = "0.01"  # of the requests are traced
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A way to the model that is up."""
-
-    name: str
-    port: int
-    pid: int  # of its own process: Envoy's where it is one
 
 
 @contextlib.contextmanager

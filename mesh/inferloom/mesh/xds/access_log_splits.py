@@ -9,33 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog, AccessLogFilter, MetadataFilter
-from envoy_data_plane.envoy.config.core.v3 import ApiVersion, GrpcService, GrpcServiceEnvoyGrpc, HeaderValue
-from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import CommonGrpcAccessLogConfig, HttpGrpcAccessLogConfig
+from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import HttpGrpcAccessLogConfig
 from envoy_data_plane.envoy.type.matcher.v3 import MetadataMatcher, MetadataMatcherPathSegment, ValueMatcher
 
+from inferloom.mesh.xds.access_log_grpc import told_to
 from inferloom.mesh.xds.exposures import KEY, NAMESPACE, STATUS
-from inferloom.mesh.xds.messages import duration, packed
+from inferloom.mesh.xds.messages import packed
 from inferloom.mesh.xds.types import MESH_ROUTER
 
 __all__ = ["split_log"]
 
-EVERY = 1.0  # seconds between two batches ...
-BATCH = 64 * 1024  # ... or so many bytes
+EVERY = 1.0  # seconds between two batches
 
 
 def split_log(tokens: Sequence[str] = ()) -> AccessLog:
     """For the listener's access logs. `tokens`: of the mesh; the router wants one."""
-    service = GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=MESH_ROUTER))
-    if tokens:
-        service.initial_metadata = [HeaderValue(key="authorization", value=f"Bearer {tokens[0]}")]
     config = HttpGrpcAccessLogConfig(
-        common_config=CommonGrpcAccessLogConfig(
-            log_name=NAMESPACE,
-            grpc_service=service,
-            transport_api_version=ApiVersion.V3,
-            buffer_flush_interval=duration(EVERY),
-            buffer_size_bytes=BATCH,
-        ),
+        common_config=told_to(MESH_ROUTER, NAMESPACE, EVERY, tokens),
         additional_response_headers_to_log=[STATUS],  # an answer without a message has its status there
         additional_response_trailers_to_log=[STATUS],
     )

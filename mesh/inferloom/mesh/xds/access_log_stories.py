@@ -13,18 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog, GrpcStatusFilter, GrpcStatusFilterStatus
-from envoy_data_plane.envoy.config.core.v3 import ApiVersion, GrpcService, GrpcServiceEnvoyGrpc, HeaderValue
-from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import CommonGrpcAccessLogConfig, HttpGrpcAccessLogConfig
+from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import HttpGrpcAccessLogConfig
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
-from envoy_data_plane.envoy.type.tracing.v3 import CustomTag
 
 from inferloom.mesh.explain.story import ID_KEY
 from inferloom.mesh.telemetry.tracing_context import TRACEPARENT
 from inferloom.mesh.xds.access_log_filters import all_of, any_of, flagged, grpc, header, http_status, longer, share
+from inferloom.mesh.xds.access_log_grpc import told_to
 from inferloom.mesh.xds.bootstrap import CONTROL
 from inferloom.mesh.xds.edge_tries import FLAGS, TRIED
 from inferloom.mesh.xds.exposures import STATUS
-from inferloom.mesh.xds.messages import duration, packed
+from inferloom.mesh.xds.messages import packed
 from inferloom.mesh.xds.response_flags import UNSEEN
 from inferloom.mesh.xds.types import MODEL_HEADER, NEVER, SLOW, UNDECIDED, UNROUTED, VERSION_HEADER
 
@@ -32,26 +31,15 @@ __all__ = ["story_log"]
 
 NAME = "inferloom.explain"
 SHARE = "inferloom.explain.told"  # runtime key: percent of them that are told
-EVERY = 0.5  # seconds between two batches ...
-BATCH = 64 * 1024  # ... or so many bytes
+EVERY = 0.5  # seconds between two batches
 TAGS = {FLAGS: "%RESPONSE_FLAGS%", TRIED: "%UPSTREAM_HOSTS_ATTEMPTED%"}
 HEADERS = [STATUS, "grpc-message", ID_KEY]  # of an answer; without a message it has them all at its beginning
 
 
 def story_log(tokens: Sequence[str] = ()) -> AccessLog:
     """For the listener's access logs. `tokens`: of the mesh; the control plane wants one."""
-    service = GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=CONTROL))
-    if tokens:
-        service.initial_metadata = [HeaderValue(key="authorization", value=f"Bearer {tokens[0]}")]
     config = HttpGrpcAccessLogConfig(
-        common_config=CommonGrpcAccessLogConfig(
-            log_name=NAME,
-            grpc_service=service,
-            transport_api_version=ApiVersion.V3,
-            buffer_flush_interval=duration(EVERY),
-            buffer_size_bytes=BATCH,
-            custom_tags=[CustomTag(tag=tag, value=form) for tag, form in TAGS.items()],
-        ),
+        common_config=told_to(CONTROL, NAME, EVERY, tokens, TAGS),
         additional_request_headers_to_log=[VERSION_HEADER, TRACEPARENT],
         additional_response_headers_to_log=HEADERS,
         additional_response_trailers_to_log=HEADERS,
